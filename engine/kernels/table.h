@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The kernels: one table of function pointers, filled with C first and then overwritten by each
+ * better instruction set that the CPU has and the caller allows. Callers never test CPU flags.
+ *
+ * Rules for every kernel
+ * - No byte is read or written outside of what the arguments describe (no over-reads).
+ * - Integer kernels give the same bits as the C version. The requantisation is, in this order:
+ *   (float)acc * mult (one IEEE rounding), round to nearest even, add zp, clamp to [lo, hi].
+ * - f32 kernels may reorder sums and use FMA; bound in tests/kernels.
+ * - Pointers have any alignment; packed weights, bias and mult are 64-byte aligned.
+ *
+ * Windows are given as indirection: ind[pixel * taps + tap] is the element offset, from x, of the
+ * first channel of that tap's input pixel, or -1 for padding, which reads the row `pad` instead.
+ */
+#ifndef NE_KERNELS_TABLE_H
+#define NE_KERNELS_TABLE_H
+
+#include "engine/base.h"
+
+/* y[p][o] = requant(bias[o] + sum over taps, i < ic of (x + shift) * w), o < oc.
+ * Weights packed by the layout (nr, kr) of the table: blocks of nr output channels; in a block a
+ * tap takes w_tap_stride bytes: groups of kr input channels, each nr * kr bytes, output channel
+ * outermost. ic and oc may be smaller than what was packed: a prefix of both. Where ic is not a
+ * multiple of kr the rest of the last group counts as zero input (the weights there may be set).
+ * bias and mult hold oc rounded up to nr. */
+struct ne_conv_s8 {
+	const int8_t *x;
+	const int32_t *ind;
+	const int8_t *pad; /* ic elements */
+	uint32_t n_pix, taps, ic, oc;
+	const int8_t *w;
+	size_t w_tap_stride, w_block_stride; /* bytes */
+	const int32_t *bias; /* zero points of the input and the table's shift already in it */
+	const float *mult;
+	int32_t zp, lo, hi;
+	int8_t *y;
+	size_t y_stride; /* elements from pixel to pixel */
+};
+
+/* y[p][o] = clamp(scale[o] * sum + bias[o], lo, hi). Packed [oc/nr][tap][ic][nr]. */
+struct ne_conv_f32 {
+	const float *x;
+	const int32_t *ind;
+	const float *pad;
+	uint32_t n_pix, taps, ic, oc;
+	const float *w;
+	size_t w_tap_stride, w_block_stride; /* elements */
+	const float *scale, *bias; /* oc rounded up to nr */
+	float lo, hi;
+	float *y;
+	size_t y_stride;
+};
+
+/* Depthwise: weights [tap][w_tap_stride], any prefix of channels; bias, mult: c elements. No shift. */
+struct ne_dw_s8 {
+	const int8_t *x;
+	const int32_t *ind;
+	const int8_t *pad;
+	uint32_t n_pix, taps, c;
+	const int8_t *w;
+	size_t w_tap_stride;
+	const int32_t *bias;
+	const float *mult;
+	int32_t zp, lo, hi;
+	int8_t *y;
+	size_t y_stride;
+};
+
+struct ne_dw_f32 {
+	const float *x;
+	const int32_t *ind;
+	const float *pad;
+	uint32_t n_pix, taps, c;
+	const float *w;
+	size_t w_tap_stride;
+	const float *scale, *bias;
+	float lo, hi;
+	float *y;
+	size_t y_stride;
+};
+
+/* Pools skip taps of padding (ind < 0) altogether; a pixel has at least one tap.
+ * max: y = clamp(max, lo, hi). avg s8: requant(sum of (x - zx)) with mult[pixel], zp, lo, hi.
+ * avg f32: y = clamp(sum * mult[pixel], lo, hi). */
+struct ne_pool_s8 {
+	const int8_t *x;
+	const int32_t *ind;
+	uint32_t n_pix, taps, c;
+	int32_t zx;
+	const float *mult; /* avg only, [n_pix] */
+	int32_t zp, lo, hi;
+	int8_t *y;
+	size_t y_stride;
+};
+
+struct ne_pool_f32 {
+	const float *x;
+	const int32_t *ind;
+	uint32_t n_pix, taps, c;
+	const float *mult;
+	float lo, hi;
+	float *y;
+	size_t y_stride;
+};
+
+/* y = clamp(rne(((float)a * fa + (float)b * fb) + fc) + zp): each product, then each sum, rounded
+ * to f32 by itself (no FMA). */
+struct ne_add_s8 {
+	const int8_t *a, *b;
+	int8_t *y;
+	size_t n;
+	float fa, fb, fc;
+	int32_t zp, lo, hi;
+};
+
+struct ne_kernels {
+	const char *cpu;              /* "c", "sse41", ... the best set in it */
+	uint32_t conv_s8_nr, conv_s8_kr; /* nr <= 32, kr 1, 2 or 4 */
+	int32_t conv_s8_shift;        /* 0, or 128 where x is taken as u8 */
+	uint32_t conv_f32_nr;         /* <= 32 */
+
+	void (*conv_s8)(const struct ne_conv_s8 *a);
+	void (*conv_f32)(const struct ne_conv_f32 *a);
+	void (*dw_s8)(const struct ne_dw_s8 *a);
+	void (*dw_f32)(const struct ne_dw_f32 *a);
+	void (*maxpool_s8)(const struct ne_pool_s8 *a);
+	void (*maxpool_f32)(const struct ne_pool_f32 *a);
+	void (*avgpool_s8)(const struct ne_pool_s8 *a);
+	void (*avgpool_f32)(const struct ne_pool_f32 *a);
+	void (*add_s8)(const struct ne_add_s8 *a);
+	void (*add_f32)(float *y, const float *a, const float *b, size_t n, float lo, float hi);
+	void (*mul_f32)(float *y, const float *a, const float *b, size_t n, float lo, float hi);
+	void (*clamp_f32)(float *y, const float *x, size_t n, float lo, float hi);
+	void (*hardswish_f32)(float *y, const float *x, size_t n); /* x * clamp(x/6 + 0.5, 0, 1) */
+	/* y[i] = table[(uint8_t)x[i]]: every unary s8 operator, and u8 or s8 rescaling. */
+	void (*lut_s8)(int8_t *y, const int8_t *x, size_t n, const int8_t table[256]);
+	/* y = clamp(rne(x * inv_scale) + zp, lo, hi); NaN gives lo. */
+	void (*quantise_s8)(int8_t *y, const float *x, size_t n, float inv_scale, int32_t zp,
+			    int32_t lo, int32_t hi);
+	/* y = (x - zp) * scale */
+	void (*dequantise_s8)(float *y, const int8_t *x, size_t n, float scale, int32_t zp);
+	/* In place complex FFT of n points (n a power of two, 2..4096), interleaved re, im; twiddle
+	 * holds n/2 pairs cos(2 pi k / n), -sin(2 pi k / n). */
+	void (*fft_f32)(float *data, uint32_t n, const float *twiddle);
+};
+
+enum ne_cpu_flags {
+	NE_CPU_SSE41 = 1 << 0,
+	NE_CPU_AVX2 = 1 << 1, /* and FMA */
+	NE_CPU_AVXVNNI = 1 << 2,
+	NE_CPU_AVX512VNNI = 1 << 3, /* F, BW, DQ, VL, VNNI */
+	NE_CPU_NEON = 1 << 8,
+	NE_CPU_DOTPROD = 1 << 9,
+};
+
+/* What this CPU and its operating system (xgetbv, hwcaps) have. */
+unsigned ne_cpu_detect(void);
+/* Flags of @name and of all below it on its architecture; "c" = 0; -EINVAL for an unknown name. */
+int ne_cpu_parse(const char *name);
+/* Detected flags lowered by @name, or by NEAP_CPU where @name is NULL; unknown names are ignored
+ * there with no effect (the tools check them). */
+unsigned ne_cpu_select(const char *name);
+
+/* Fills @k for exactly these flags. */
+void ne_kernels_init(struct ne_kernels *k, unsigned flags);
+
+/* Bytes (s8) or elements (f32) that the packed weights take; and packing from [oc][taps][ic]. */
+size_t ne_pack_conv_s8_bytes(const struct ne_kernels *k, uint32_t oc, uint32_t taps, uint32_t ic);
+void ne_pack_conv_s8(const struct ne_kernels *k, int8_t *dst, const int8_t *w, uint32_t oc,
+		     uint32_t taps, uint32_t ic, size_t *ret_tap_stride, size_t *ret_block_stride);
+size_t ne_pack_conv_f32_elements(const struct ne_kernels *k, uint32_t oc, uint32_t taps,
+				 uint32_t ic);
+void ne_pack_conv_f32(const struct ne_kernels *k, float *dst, const float *w, uint32_t oc,
+		      uint32_t taps, uint32_t ic, size_t *ret_tap_stride,
+		      size_t *ret_block_stride);
+
+#endif

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The graph: tensors, nodes, channel groups and exits. One graph describes every level.
+ *
+ * Layout. Activations are dense and row-major with the channel axis last (NHWC; sequences are
+ * N,1,T,C or N,T,C), so the first c channels of a tensor are a tensor of their own. Dimension 0 is
+ * the batch, always 1 in the engine. Importers that read other layouts insert NE_OP_TRANSPOSE and
+ * cancel it.
+ *
+ * Ownership. A graph owns every name, constant and array reachable from it; ne_graph_done() frees
+ * them. Ids are indices: tensors and nodes are never removed except by ne_graph_compact().
+ */
+#ifndef NE_GRAPH_H
+#define NE_GRAPH_H
+
+#include "engine/base.h"
+
+enum ne_dtype {
+	NE_F32 = 1,
+	NE_F16 = 2, /* storage only: widened to f32 when read */
+	NE_S8 = 3,
+	NE_U8 = 4,
+	NE_S16 = 5,
+	NE_S32 = 6,
+	NE_S64 = 7,
+	NE_BOOL = 8,
+};
+
+enum ne_op {
+	NE_OP_INVALID = 0,
+	NE_OP_CONV = 1,   /* x [1,H,W,IC], w [OC,KH,KW,IC/groups], bias? [OC] */
+	NE_OP_DWCONV = 2, /* depthwise, multiplier 1: x [1,H,W,C], w [KH,KW,C], bias? [C] */
+	NE_OP_DENSE = 3,  /* x [..,I], w [O,I], bias? [O] */
+	NE_OP_MAXPOOL = 4,
+	NE_OP_AVGPOOL = 5,
+	NE_OP_GLOBALPOOL = 6, /* mean over H and W: [1,H,W,C] -> [1,C] */
+	NE_OP_ADD = 7,        /* same shape, or broadcast (right-aligned) */
+	NE_OP_CONCAT = 8,     /* attr.axis; along channels its inputs are never cut */
+	NE_OP_RELU = 9,
+	NE_OP_RELU6 = 10,
+	NE_OP_HARDSWISH = 11,
+	NE_OP_SIGMOID = 12,
+	NE_OP_TANH = 13,
+	NE_OP_SOFTMAX = 14,   /* attr.axis */
+	NE_OP_BATCHNORM = 15, /* x, gamma, beta, mean, var; folded before a plan is built */
+	NE_OP_RESHAPE = 16,   /* to the output tensor's shape; flatten too */
+	NE_OP_PAD = 17,       /* attr.pad */
+	NE_OP_QUANTISE = 18,  /* f32, u8 or s8 to s8 */
+	NE_OP_DEQUANTISE = 19, /* u8, s8 or s16 to f32: (q - zero) * scale */
+	NE_OP_TRANSPOSE = 20, /* attr.perm */
+	NE_OP_MUL = 21,       /* as add */
+	NE_OP_LOGMEL = 22,    /* x s16 or f32 [1,samples] -> f32 [1,frames,bins,1]; attr.mel */
+	NE_OP_COUNT
+};
+
+enum ne_act { NE_ACT_NONE = 0, NE_ACT_RELU = 1, NE_ACT_RELU6 = 2 };
+
+struct ne_shape {
+	uint32_t rank;
+	int32_t dim[NE_MAX_RANK]; /* each >= 1 */
+};
+
+/* Affine quantisation: real = (q - zero) * scale. scale == 0 means "not quantised". */
+struct ne_quant {
+	float scale;
+	int32_t zero;
+};
+
+/* A window sliding over H and W: convolutions and pools. All in elements, dilations >= 1. */
+struct ne_window {
+	int32_t kh, kw, sh, sw, dh, dw;
+	int32_t pad_top, pad_left, pad_bottom, pad_right;
+};
+
+/* Log-mel front end: frames of `frame` samples every `hop`, Hann window, FFT of `fft` points (a
+ * power of two, >= frame), `bins` HTK-mel triangles from lo_hz to hi_hz on the power spectrum, log(x + floor).
+ * If cepstra > 0 a DCT-II (orthonormal) of the log-mel keeps that many coefficients (MFCC). */
+struct ne_mel {
+	int32_t rate_hz, frame, hop, fft, bins, cepstra;
+	float lo_hz, hi_hz, floor;
+};
+
+struct ne_attr {
+	struct ne_window window;
+	int32_t groups;            /* NE_OP_CONV; 1 = ordinary */
+	int32_t axis;              /* concat, softmax; >= 0 */
+	int32_t act;               /* enum ne_act fused after conv, dwconv, dense, add, pools */
+	int32_t count_include_pad; /* avgpool */
+	int32_t perm[NE_MAX_RANK];
+	int32_t pad[2 * NE_MAX_RANK]; /* pad: begin then end of each axis */
+	float value;                  /* pad value (real), batch norm epsilon */
+	struct ne_mel mel;
+	/*
+	 * Conv, dwconv and dense: 1 + index of the node's per-width scale and bias (struct ne_norm),
+	 * 0 = none: y = act(scale[oc] * (x * w) + bias[oc]). With a norm there is no bias input.
+	 */
+	uint32_t norm;
+};
+
+#define NE_NO_GROUP 0u
+
+struct ne_tensor {
+	char *name;
+	enum ne_dtype dtype;
+	struct ne_shape shape; /* at full width */
+	uint32_t group;        /* channel group that cuts the last axis; NE_NO_GROUP = never cut */
+	void *data;            /* constants: dense row-major values at full width, else NULL */
+	size_t bytes;          /* of data */
+	/* Constants in s8: scales of the weights, symmetric (zero point 0); 1 or one per output
+	 * channel (dim 0; for NE_OP_DWCONV the last). Activations: see struct ne_width. */
+	float *scale;
+	uint32_t n_scale;
+};
+
+struct ne_node {
+	char *name;
+	enum ne_op op;
+	uint32_t n_in, n_out;
+	uint32_t *in, *out; /* tensor ids; an absent optional input is NE_NONE */
+	struct ne_attr attr;
+};
+
+#define NE_NONE UINT32_MAX
+
+/* Exits are ordered by depth; the last is the whole network. All have the same number of outputs
+ * with the same shapes and types. An imported network has one exit. */
+struct ne_exit {
+	uint32_t n_out;
+	uint32_t *out; /* tensor ids */
+};
+
+struct ne_graph {
+	uint32_t n_tensor, n_node, n_in, n_exit, n_group;
+	struct ne_tensor *tensor;
+	struct ne_node *node; /* in topological order */
+	uint32_t *in;         /* ids of the graph's inputs */
+	struct ne_exit *exit;
+	/* Channels at full width of group g (1-based; entry 0 unused): [n_group + 1]. */
+	int32_t *group_channels;
+};
+
+/* Limits that a hostile file cannot pass. */
+#define NE_MAX_TENSORS  65536u
+#define NE_MAX_NODES    32768u
+#define NE_MAX_GROUPS   4096u
+#define NE_MAX_EXITS    16u
+#define NE_MAX_IO       64u   /* inputs of a node, inputs and outputs of a graph */
+#define NE_MAX_DIM      (1 << 24)
+#define NE_MAX_ELEMENTS ((size_t)1 << 28)
+
+const char *ne_op_name(enum ne_op op);
+size_t ne_dtype_size(enum ne_dtype t); /* 0 for an unknown type */
+const char *ne_dtype_name(enum ne_dtype t);
+
+/* Number of elements, or 0 where the rank, a dimension or the product breaks the limits above. */
+size_t ne_shape_elements(const struct ne_shape *s);
+
+void ne_graph_init(struct ne_graph *g);
+void ne_graph_done(struct ne_graph *g);
+
+/* Builders, for importers and the trainer. Each returns an id or a negative errno. Names are
+ * copied; @data is taken over (freed with free()), even on failure. */
+int ne_graph_add_tensor(struct ne_graph *g, const char *name, enum ne_dtype t,
+			const struct ne_shape *shape);
+int ne_graph_add_const(struct ne_graph *g, const char *name, enum ne_dtype t,
+		       const struct ne_shape *shape, void *data);
+int ne_graph_add_node(struct ne_graph *g, enum ne_op op, const char *name, uint32_t n_in,
+		      const uint32_t *in, uint32_t n_out, const uint32_t *out,
+		      const struct ne_attr *attr);
+int ne_graph_add_input(struct ne_graph *g, uint32_t tensor);
+int ne_graph_add_exit(struct ne_graph *g, uint32_t n_out, const uint32_t *out);
+int ne_graph_add_group(struct ne_graph *g, int32_t channels); /* returns the 1-based group */
+
+/* Drops nodes that no exit needs and tensors that nothing uses, sorts nodes topologically. */
+int ne_graph_compact(struct ne_graph *g, struct ne_error *err);
+
+/* Checks everything that the rest of the engine relies on: ids in range, one producer a tensor,
+ * topological order (so no cycle), arity and attributes of each operator, shapes agreeing with
+ * ne_shape_infer(), groups consistent (add, depthwise and pools keep their input's group). The
+ * error names the node. */
+int ne_graph_check(const struct ne_graph *g, struct ne_error *err);
+
+/* Shape of output 0 of node @n of @g from its inputs' shapes (@in, one per input of the node; not
+ * necessarily the full width's). -EINVAL, naming the node, where they do not fit. */
+int ne_shape_infer(const struct ne_graph *g, uint32_t n, const struct ne_shape *in,
+		   struct ne_shape *ret, struct ne_error *err);
+
+/* Copies @src into @dst (deep). */
+int ne_graph_copy(struct ne_graph *dst, const struct ne_graph *src);
+
+#endif

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: MIT
+# Building and running the tests. Each tests/unit/test_*.c is a cmocka program, each
+# tests/system/test_*.c drives the real daemon; tests/run runs them and counts.
+
+UNIT := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/unit/test_*.c)))
+SYSTEM := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/system/test_*.c)))
+BENCH := $(patsubst %.c,$(O)/%,$(sort $(wildcard tests/bench/bench_*.c)))
+TEST_LIBS := $(TOOL_LIBS) $(DAEMON_LIBS) $(CTL_LIBS)
+ARCHIVES = $(TOOL_LIB) $(DAEMON_LIB) $(CTL_LIB) $(CLIENT_A) $(ENGINE_LIB)
+
+# Helpers shared by tests: any tests/*/*.c that is no program of its own.
+UNIT_COMMON := $(filter-out tests/unit/test_%,$(call find_c,tests/unit))
+SYSTEM_COMMON := $(filter-out tests/system/test_% tests/system/demo.c,$(call find_c,tests/system))
+KERNEL_SRC := $(call find_c,tests/kernels)
+
+$(O)/tests/unit/test_%: $(O)/obj/tests/unit/test_%.o $(call obj,$(UNIT_COMMON)) $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(link) $(TEST_LIBS) -lcmocka
+$(O)/tests/system/test_%: $(O)/obj/tests/system/test_%.o $(call obj,$(SYSTEM_COMMON)) $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(link) $(TEST_LIBS) -lcmocka
+$(O)/tests/bench/bench_%: $(O)/obj/tests/bench/bench_%.o $(call obj,$(SYSTEM_COMMON)) $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(link) $(TEST_LIBS)
+$(O)/tests/demo: $(O)/obj/tests/system/demo.o $(call obj,$(SYSTEM_COMMON)) $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(link) $(TEST_LIBS)
+# The kernel checker needs the engine alone, so that it builds for arm64 too.
+$(O)/tests/kernels/check: $(call obj,$(KERNEL_SRC)) $(ENGINE_LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(link) -lm
+
+tests: all $(UNIT) $(SYSTEM) $(O)/tests/kernels/check $(O)/tests/demo
