@@ -11,13 +11,13 @@
 
 #include "engine/base.h"
 
-#define NE_GOV_MAX_LEVELS 256u
+#define NE_GOV_MAX_LEVELS  256u
 #define NE_GOV_NO_DEADLINE INT64_MAX
 
 /* Why a level was chosen: the constraint that kept a better one away. */
 enum ne_reason {
-	NE_REASON_FULL = 0,       /* nothing did: the best level */
-	NE_REASON_TIME = 1,       /* deadline or budget/latency_us */
+	NE_REASON_FULL = 0, /* nothing did: the best level */
+	NE_REASON_TIME = 1, /* deadline or budget/latency_us */
 	NE_REASON_ENERGY = 2,
 	NE_REASON_CPU = 3,
 	NE_REASON_CAP = 4,        /* depth_max, width_max_permille */
@@ -28,22 +28,22 @@ const char *ne_reason_name(enum ne_reason r);
 
 /* One level of a model, as measured on this machine; the governor's view. Any order. */
 struct ne_gov_level {
-	float accuracy;         /* 0..1 */
-	float time_us;          /* t(l): measured at load */
-	float energy_uj;        /* e(l): measured or modelled */
-	uint16_t depth;         /* exit index */
+	float accuracy;          /* 0..1 */
+	float time_us;           /* t(l): measured at load */
+	float energy_uj;         /* e(l): measured or modelled */
+	uint16_t depth;          /* exit index */
 	uint16_t width_permille; /* of the largest width setting's channels */
-	bool eligible;          /* on the front */
+	bool eligible;           /* on the front */
 };
 
 /* The files of budget/ (docs/sysfs-abi); 0 = no limit unless said. */
 struct ne_gov_budget {
 	uint32_t latency_us;
 	uint32_t power_mw_mains, power_mw_battery;
-	uint32_t cpu_permille;      /* of one CPU */
-	uint32_t autonomy_min;      /* minutes that the battery shall last; 0 = not asked */
-	uint32_t reserve_permille;  /* charge at and below which only the smallest level runs */
-	uint32_t depth_max;         /* count of exits allowed */
+	uint32_t cpu_permille;     /* of one CPU */
+	uint32_t autonomy_min;     /* minutes that the battery shall last; 0 = not asked */
+	uint32_t reserve_permille; /* charge at and below which only the smallest level runs */
+	uint32_t depth_max;        /* count of exits allowed */
 	uint32_t width_max_permille;
 };
 
@@ -83,6 +83,10 @@ struct ne_governor {
 	int64_t supply_since_us;
 };
 #define NE_GOV_HYSTERESIS_PERMILLE 20u
+#define NE_GOV_SIGMAS              2.0     /* k: predictions are late in about 2 % of the runs */
+#define NE_GOV_BURST_US            2000000 /* what a bucket holds: this long at its rate */
+#define NE_GOV_RATIO_MIN           0.05 /* a ratio outside is a clock gone wrong, not a slow CPU */
+#define NE_GOV_RATIO_MAX           100.0
 
 void ne_governor_init(struct ne_governor *g, int64_t now_us);
 void ne_governor_set_budget(struct ne_governor *g, const struct ne_gov_budget *b, int64_t now_us);
@@ -93,6 +97,7 @@ void ne_governor_account(struct ne_governor *g, double predicted_us, double meas
 
 struct ne_gov_request {
 	int64_t left_us;    /* until the deadline; NE_GOV_NO_DEADLINE; may be negative */
+	int64_t waited_us;  /* since it arrived: already spent of budget/latency_us */
 	int64_t backlog_us; /* work promised before it on this worker */
 	float min_accuracy; /* 0 = none */
 	bool strict;        /* refuse rather than be late */
@@ -102,14 +107,13 @@ struct ne_decision {
 	int error;      /* 0, or -ETIME: strict and nothing fits in time */
 	uint32_t level; /* index into the levels given */
 	enum ne_reason reason;
-	bool degraded;  /* nothing fitted: the smallest level all the same, or a floor not kept */
+	bool degraded; /* nothing fitted: the smallest level all the same, or a floor not kept */
 	double predicted_us;
 };
 
 /* Greatest expected accuracy that satisfies time, energy, CPU and caps; see docs/governor.md. */
 void ne_governor_decide(struct ne_governor *g, const struct ne_gov_level *levels, uint32_t n,
-			const struct ne_gov_request *req, int64_t now_us,
-			struct ne_decision *ret);
+			const struct ne_gov_request *req, int64_t now_us, struct ne_decision *ret);
 
 /* At exit @depth of a run that was decided as @level with @spent_us gone: is there time (and
  * budget) to reach the next exit? False = answer now. @reason is set when false. */
