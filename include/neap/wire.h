@@ -47,6 +47,14 @@ struct neap_msg {
 	uint32_t bytes;  /* of the whole message, this header included */
 };
 
+/*
+ * Every reply whose status is negative has the layout of struct neap_msg_goodbye (its own type and
+ * id in the header), so that the text says why; no descriptor comes with it. A good reply to
+ * NEAP_MSG_CONTROL is a bare header with one descriptor: a sealed memfd that holds the JSON text,
+ * as long as the file. Good replies to RINGS, *_REMOVE and *_CLOSE are bare headers too (RINGS with
+ * its two descriptors). NEAP_SQE_CANCEL has no completion of its own.
+ */
+
 struct neap_msg_hello {
 	struct neap_msg h;
 	uint32_t version; /* NEAP_WIRE_VERSION */
