@@ -19,7 +19,8 @@
  *
  * Functions return 0 or a negative errno; `ret_` outputs are untouched on failure;
  * neap_strerror() gives the text, neap_last_error() what exactly went wrong. A connection may be
- * used by one thread at a time; open one per thread.
+ * used by one thread at a time; open one per thread. After fork() only the parent may use it: the
+ * child may at most exec() (all descriptors are close-on-exec).
  *
  * When the daemon dies the library reconnects and submits again what was not answered: every
  * accepted request completes exactly once, with an answer or with an error.
@@ -72,12 +73,13 @@ struct neap_options {
 /* Connects. @opt may be NULL. -ENOENT, -ECONNREFUSED: no daemon; -EACCES: not in group neap;
  * -EPROTO: the daemon speaks another version. */
 int neap_connect(const struct neap_options *opt, struct neap **ret_neap);
-/* Closes; takes NULL. Buffers and models of the connection must have been freed. */
+/* Closes; takes NULL. Buffers and models of the connection must have been freed; requests that
+ * have not completed are dropped. */
 void neap_close(struct neap *n);
 
-/* Readable (POLLIN) when neap_poll() has something to do. Valid until neap_close(): reconnecting
- * keeps the number. */
-int neap_fd(const struct neap *n);
+/* Readable (POLLIN) when neap_poll() has something to do; then call neap_poll() until it returns
+ * less than @max. Valid until neap_close(): reconnecting keeps the number. Never read from it. */
+int neap_fd(struct neap *n);
 
 /* ---- models ---- */
 
@@ -104,7 +106,9 @@ struct neap_model_info {
 	struct neap_tensor_info input[NEAP_MAX_IO], output[NEAP_MAX_IO];
 };
 
-/* Opens the model that the daemon serves as @name. -ENOENT: none of that name. */
+/* Opens the model that the daemon serves as @name. -ENOENT: none of that name. The file may be
+ * replaced meanwhile (neap_completion.generation tells); if its inputs or outputs then differ,
+ * requests complete with -ESTALE: close the model and open it again. */
 int neap_model_open(struct neap *n, const char *name, struct neap_model **ret_model);
 void neap_model_close(struct neap_model *m);
 const struct neap_model_info *neap_model_info(const struct neap_model *m);
@@ -119,7 +123,8 @@ enum neap_buffer_kind {
 /* Zeroed shared memory of at least @bytes, 64-byte aligned. -EDQUOT: over the daemon's limit. */
 int neap_buffer_new(struct neap *n, size_t bytes, enum neap_buffer_kind kind,
 		    struct neap_buffer **ret_buffer);
-void neap_buffer_free(struct neap_buffer *b); /* takes NULL; waits for no request: cancel first */
+/* Takes NULL. Waits for no request: take the completions of those that use it first. */
+void neap_buffer_free(struct neap_buffer *b);
 void *neap_buffer_data(const struct neap_buffer *b);
 size_t neap_buffer_bytes(const struct neap_buffer *b);
 int neap_buffer_fd(const struct neap_buffer *b); /* to pass to a producer; owned by the buffer */
@@ -130,7 +135,7 @@ struct neap_request {
 	struct neap_model *model;
 	struct neap_buffer *in, *out;
 	size_t in_offset, out_offset; /* multiples of 64 */
-	int64_t deadline_us; /* from now; 0 = none; negative: already past */
+	int64_t deadline_us; /* from neap_submit(); 0 = none; negative: already past */
 	float min_accuracy;  /* floor of expected accuracy, 0..1; wins over energy, not over time */
 	float confidence;    /* leave at an exit this sure, 0..1; 0 = the model's; > 1 = never */
 	bool strict;         /* -ETIME at once rather than a late answer */
@@ -154,9 +159,12 @@ struct neap_completion {
 	uint32_t generation; /* of the model's file */
 };
 
-/* Puts a request on the ring. -EAGAIN: ring full, take completions first. */
+/* Puts a request on the ring. -EAGAIN: ring full, take completions first. -EINVAL: a field out of
+ * range, a buffer too small or of the wrong kind. -ECONNRESET: the daemon is gone for good. While
+ * the daemon is being reached again requests are accepted, and sent when it is back. */
 int neap_submit(struct neap *n, const struct neap_request *rq);
-/* Asks to drop a request; it still completes, with -ECANCELED if it had not been started. */
+/* Asks to drop a request; it still completes, with -ECANCELED if it had not been started. -ENOENT:
+ * none pending with this user_data (of several the oldest submitted is meant); -EAGAIN: ring full. */
 int neap_cancel(struct neap *n, uint64_t user_data);
 /* Takes up to @max completions without waiting; returns their number. */
 int neap_poll(struct neap *n, struct neap_completion *ret, unsigned max);

@@ -33,7 +33,7 @@ enum neap_msg_type {
 	NEAP_MSG_MODEL_OPEN = 5,
 	NEAP_MSG_MODEL_CLOSE = 6,
 	NEAP_MSG_CONTROL = 7,      /* neapctl: a text command, a JSON answer in a memfd */
-	/* daemon to client, unasked */
+	/* daemon to client, unasked; id 0. WAKE is a bare header */
 	NEAP_MSG_WAKE = 64,        /* completions were posted while the client slept */
 	NEAP_MSG_GOODBYE = 65,     /* the session ends; status and text tell why */
 	NEAP_MSG_REPLY = 0x8000,
@@ -43,7 +43,8 @@ struct neap_msg {
 	uint16_t type;
 	uint16_t reserved;
 	uint32_t id;     /* chosen by the asker, copied into the reply */
-	int32_t status;  /* replies: 0 or a negative errno; requests: 0 */
+	int32_t status;  /* replies: 0 or a negative errno; requests: 0. A failed reply is either
+			  * this header alone or a struct neap_msg_goodbye whose text tells why. */
 	uint32_t bytes;  /* of the whole message, this header included */
 };
 
@@ -127,6 +128,9 @@ struct neap_msg_model_reply {
 	struct neap_wire_io io[2 * NEAP_WIRE_MAX_IO]; /* inputs, then outputs from n_in on */
 };
 
+/* The reply is a header with one fd whether it failed or not: a memfd sealed SHRINK|GROW|WRITE that
+ * holds the JSON text (no NUL), at most NEAP_WIRE_JSON_BYTES; of a failure {"error": "why"}. */
+#define NEAP_WIRE_JSON_BYTES (4u << 20)
 struct neap_msg_control {
 	struct neap_msg h;
 	char text[NEAP_WIRE_MSG_BYTES - 16]; /* NUL-terminated command, see docs/protocol.md */
@@ -139,7 +143,10 @@ struct neap_msg_goodbye {
 
 /* ---- rings ---- */
 
-enum neap_sqe_op { NEAP_SQE_RUN = 1, NEAP_SQE_CANCEL = 2 /* user_data: of the request */ };
+/* CANCEL names a request by user_data (other fields zero) and posts no completion of its own: the
+ * request completes as ever, with -ECANCELED if it had not been started. A client keeps its RUN
+ * entries without a consumed completion at or below the ring's entries. */
+enum neap_sqe_op { NEAP_SQE_RUN = 1, NEAP_SQE_CANCEL = 2 };
 enum neap_sqe_flags { NEAP_SQE_STRICT = 1 };
 
 struct neap_sqe {
@@ -183,7 +190,12 @@ struct neap_cqe {
 _Static_assert(sizeof(struct neap_sqe) == 64, "a cache line");
 _Static_assert(sizeof(struct neap_cqe) == 64, "a cache line");
 
-/* Free-running u32 indices; entry i lies at i & (entries - 1). Head is where the reader is, tail
+/* Sleeping and waking. The daemon: store asleep = 1, full fence, look at sq_tail again, sleep. The
+ * client: store sq_tail (release), full fence, look at asleep, ring the doorbell where it is 1. The
+ * same the other way round with waiting, cq_tail and NEAP_MSG_WAKE. A WAKE that the socket has no
+ * room for is dropped: one that the client has not read yet wakes it as well.
+ *
+ * Free-running u32 indices; entry i lies at i & (entries - 1). Head is where the reader is, tail
  * where the writer is; tail - head <= entries always. Stores with release, loads with acquire. */
 struct neap_ring_client { /* written by the client alone */
 	uint32_t sq_tail;
