@@ -36,3 +36,33 @@ $(O)/tests/kernels/check: $(call obj,$(KERNEL_SRC)) $(ENGINE_LIB)
 	$(Q)$(link) -lm
 
 tests: all $(UNIT) $(SYSTEM) $(O)/tests/kernels/check $(O)/tests/demo
+
+# ---- running them ----
+NEAP_DATA ?= ../shared/data
+export NEAP_DATA
+
+# Sanitizer builds of the daemon and of the unit tests, and the kernels for arm64, beside build/.
+.PHONY: check-build check check-run lint
+check-build: tests
+	@$(MAKE) --no-print-directory O=build-asan SAN=address,undefined CFLAGS='-O1 -g' \
+		build-asan/bin/neapd asan-units
+	@$(MAKE) --no-print-directory O=build-tsan SAN=thread CFLAGS='-O1 -g' build-tsan/bin/neapd
+	@$(MAKE) --no-print-directory O=build-arm64 CROSS=aarch64-linux-gnu- \
+		build-arm64/tests/kernels/check
+
+.PHONY: asan-units
+asan-units: $(UNIT)
+
+check:
+	@packaging/setup build test
+	@$(MAKE) --no-print-directory -j2 check-build
+	@tests/run --build $(O)
+
+check-run: check-build
+	@tests/run --build $(O)
+
+lint:
+	@packaging/setup build test
+	@$(MAKE) --no-print-directory $(ENGINE_LIB)
+	@NEAP_BUILD=$(O) sh -e -c 'for t in format layers cppcheck words; do \
+		echo "lint: $$t"; tests/lint/$$t; done'
