@@ -66,3 +66,9 @@ lint:
 	@$(MAKE) --no-print-directory $(ENGINE_LIB)
 	@NEAP_BUILD=$(O) sh -e -c 'for t in format layers cppcheck words; do \
 		echo "lint: $$t"; tests/lint/$$t; done'
+
+.PHONY: bench
+bench:
+	@packaging/setup build bench
+	@$(MAKE) --no-print-directory all $(BENCH)
+	@tests/bench/run $(O)
