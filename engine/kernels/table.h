@@ -7,6 +7,8 @@
  * - No byte is read or written outside of what the arguments describe (no over-reads).
  * - Integer kernels give the same bits as the C version. The requantisation is, in this order:
  *   (float)acc * mult (one IEEE rounding), round to nearest even, add zp, clamp to [lo, hi].
+ *   zp, lo and hi are s8 values, lo <= hi. Sums wrap modulo 2^32. A product of any size is clamped
+ *   as the real number that it is.
  * - f32 kernels may reorder sums and use FMA; bound in tests/kernels.
  * - Pointers have any alignment; packed weights, bias and mult are 64-byte aligned.
  *
@@ -46,7 +48,7 @@ struct ne_conv_f32 {
 	uint32_t n_pix, taps, ic, oc;
 	const float *w;
 	size_t w_tap_stride, w_block_stride; /* elements */
-	const float *scale, *bias; /* oc rounded up to nr */
+	const float *scale, *bias;           /* oc rounded up to nr */
 	float lo, hi;
 	float *y;
 	size_t y_stride;
@@ -115,10 +117,10 @@ struct ne_add_s8 {
 };
 
 struct ne_kernels {
-	const char *cpu;              /* "c", "sse41", ... the best set in it */
+	const char *cpu;                 /* "c", "sse41", ... the best set in it */
 	uint32_t conv_s8_nr, conv_s8_kr; /* nr <= 32, kr 1, 2 or 4 */
-	int32_t conv_s8_shift;        /* 0, or 128 where x is taken as u8 */
-	uint32_t conv_f32_nr;         /* <= 32 */
+	int32_t conv_s8_shift;           /* 0, or 128 where x is taken as u8 */
+	uint32_t conv_f32_nr;            /* <= 32 */
 
 	void (*conv_s8)(const struct ne_conv_s8 *a);
 	void (*conv_f32)(const struct ne_conv_f32 *a);
@@ -172,7 +174,6 @@ void ne_pack_conv_s8(const struct ne_kernels *k, int8_t *dst, const int8_t *w, u
 size_t ne_pack_conv_f32_elements(const struct ne_kernels *k, uint32_t oc, uint32_t taps,
 				 uint32_t ic);
 void ne_pack_conv_f32(const struct ne_kernels *k, float *dst, const float *w, uint32_t oc,
-		      uint32_t taps, uint32_t ic, size_t *ret_tap_stride,
-		      size_t *ret_block_stride);
+		      uint32_t taps, uint32_t ic, size_t *ret_tap_stride, size_t *ret_block_stride);
 
 #endif

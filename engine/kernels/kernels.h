@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of this folder share: the kernels of every instruction set by name, and the
+ * requantisation that all of them must agree on. Private to engine/kernels.
+ *
+ * A kernel of set S is a function ne_<operator>_S in a file ..._S.c, whose suffix gives it the
+ * compiler's flags. Nothing but such kernels may live in those files: what runs before the CPU is
+ * known (detection, tables, packing) is compiled for the baseline. Shared helpers are static
+ * inline, so that no copy compiled for a better set can be merged by the linker into the baseline.
+ */
+#ifndef NE_KERNELS_H
+#define NE_KERNELS_H
+
+#include <string.h>
+
+#include "engine/kernels/table.h"
+
+#define NE_DECLARE_KERNELS(set)                                                                    \
+	void ne_conv_s8_##set(const struct ne_conv_s8 *a);                                         \
+	void ne_conv_f32_##set(const struct ne_conv_f32 *a);                                       \
+	void ne_dw_s8_##set(const struct ne_dw_s8 *a);                                             \
+	void ne_dw_f32_##set(const struct ne_dw_f32 *a);                                           \
+	void ne_maxpool_s8_##set(const struct ne_pool_s8 *a);                                      \
+	void ne_maxpool_f32_##set(const struct ne_pool_f32 *a);                                    \
+	void ne_avgpool_s8_##set(const struct ne_pool_s8 *a);                                      \
+	void ne_avgpool_f32_##set(const struct ne_pool_f32 *a);                                    \
+	void ne_add_s8_##set(const struct ne_add_s8 *a);                                           \
+	void ne_add_f32_##set(float *y, const float *a, const float *b, size_t n, float lo,        \
+			      float hi);                                                           \
+	void ne_mul_f32_##set(float *y, const float *a, const float *b, size_t n, float lo,        \
+			      float hi);                                                           \
+	void ne_clamp_f32_##set(float *y, const float *x, size_t n, float lo, float hi);           \
+	void ne_hardswish_f32_##set(float *y, const float *x, size_t n);                           \
+	void ne_lut_s8_##set(int8_t *y, const int8_t *x, size_t n, const int8_t table[256]);       \
+	void ne_quantise_s8_##set(int8_t *y, const float *x, size_t n, float inv_scale,            \
+				  int32_t zp, int32_t lo, int32_t hi);                             \
+	void ne_dequantise_s8_##set(float *y, const int8_t *x, size_t n, float scale, int32_t zp); \
+	void ne_fft_f32_##set(float *data, uint32_t n, const float *twiddle)
+
+/* Declared for all; a set defines those that it has a better version of. */
+NE_DECLARE_KERNELS(c);
+NE_DECLARE_KERNELS(sse41);
+NE_DECLARE_KERNELS(avx2);
+NE_DECLARE_KERNELS(avxvnni);
+NE_DECLARE_KERNELS(avx512vnni);
+NE_DECLARE_KERNELS(neon);
+NE_DECLARE_KERNELS(dotprod);
+
+/* Overwrite entries of @k by what the flags allow; compiled for the baseline. Each architecture
+ * has its own; ne_kernels_init() calls the one that is there. */
+void ne_kernels_init_x86(struct ne_kernels *k, unsigned flags);
+void ne_kernels_init_arm(struct ne_kernels *k, unsigned flags);
+
+/*
+ * Rounds @r, |r| <= 2^22, to nearest even. 1.5 * 2^23 pushes the fraction out of the significand,
+ * and the sum's low bits are the integer. Vectorises without SSE4.1, unlike rintf().
+ */
+static inline int32_t ne_round_even(float r)
+{
+	int32_t bits;
+
+	r += 0x1.8p23f;
+	memcpy(&bits, &r, sizeof(bits));
+	return bits - 0x4b400000;
+}
+
+/*
+ * The one requantisation. Clamping before rounding gives the same as after it, for the bounds are
+ * integers, and it keeps every product, however large, in range of the conversion. zp, lo and hi
+ * are s8 values.
+ */
+static inline int8_t ne_requantise(float r, int32_t zp, int32_t lo, int32_t hi)
+{
+	const float flo = (float)(lo - zp), fhi = (float)(hi - zp);
+
+	r = r > flo ? r : flo; /* NaN, which only quantise can meet, gives lo */
+	r = r < fhi ? r : fhi;
+	return (int8_t)(ne_round_even(r) + zp);
+}
+
+/* The first channel of a tap's input pixel; padding reads @pad. */
+static inline const int8_t *ne_tap_s8(const int8_t *x, int32_t ind, const int8_t *pad)
+{
+	return ind < 0 ? pad : x + ind;
+}
+
+static inline const float *ne_tap_f32(const float *x, int32_t ind, const float *pad)
+{
+	return ind < 0 ? pad : x + ind;
+}
+
+#endif
