@@ -19,7 +19,6 @@ struct quantise_options {
  * depth with every exit's head. Inputs keep their type (a quantise node follows); outputs stay f32.
  */
 int quantise_model(const struct ne_model *f32, const struct data_set *calib,
-		   const struct quantise_options *opt, struct ne_model **ret,
-		   struct ne_error *err);
+		   const struct quantise_options *opt, struct ne_model **ret, struct ne_error *err);
 
 #endif
