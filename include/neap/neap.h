@@ -35,6 +35,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
 
 struct neap;        /* a connection to the daemon */
 struct neap_model;  /* an opened model */
@@ -169,9 +172,10 @@ int neap_cancel(struct neap *n, uint64_t user_data);
 /* Takes up to @max completions without waiting; returns their number. */
 int neap_poll(struct neap *n, struct neap_completion *ret, unsigned max);
 /* Waits until there is at least one or @timeout_ms (-1 = forever) has passed; returns their
- * number, 0 on time-out. -EINTR on a signal. */
+ * number, 0 on time-out and where no request is pending. -EINTR on a signal. */
 int neap_wait(struct neap *n, struct neap_completion *ret, unsigned max, int timeout_ms);
-/* Submit and wait for this request; other completions stay for neap_poll(). Returns its status. */
+/* Submit and wait for this request; other completions stay for neap_poll(). Returns its status.
+ * Signals do not interrupt it: give the request a deadline and strict where that matters. */
 int neap_run(struct neap *n, const struct neap_request *rq, struct neap_completion *ret);
 /* Requests submitted and not yet taken as completions. */
 unsigned neap_pending(const struct neap *n);
@@ -190,6 +194,9 @@ const char *neap_last_error(const struct neap *n); /* details of the last failur
 const char *neap_reason_name(enum neap_reason r);
 const char *neap_version(void);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif
