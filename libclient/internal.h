@@ -13,8 +13,8 @@
 #include <errno.h>
 #include <time.h>
 
-#include "include/neap/neap.h"
-#include "include/neap/wire.h"
+#include "neap/neap.h"
+#include "neap/wire.h"
 
 #define CLIENT_ENTRIES        64u                  /* default */
 #define CLIENT_RECONNECT_MS   10000u               /* default */

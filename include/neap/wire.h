@@ -43,17 +43,14 @@ struct neap_msg {
 	uint16_t type;
 	uint16_t reserved;
 	uint32_t id;     /* chosen by the asker, copied into the reply */
-	int32_t status;  /* replies: 0 or a negative errno; requests: 0. A failed reply is either
-			  * this header alone or a struct neap_msg_goodbye whose text tells why. */
+	int32_t status;  /* replies: 0 or a negative errno; requests: 0 */
 	uint32_t bytes;  /* of the whole message, this header included */
 };
 
 /*
- * Every reply whose status is negative has the layout of struct neap_msg_goodbye (its own type and
- * id in the header), so that the text says why; no descriptor comes with it. A good reply to
- * NEAP_MSG_CONTROL is a bare header with one descriptor: a sealed memfd that holds the JSON text,
- * as long as the file. Good replies to RINGS, *_REMOVE and *_CLOSE are bare headers too (RINGS with
- * its two descriptors). NEAP_SQE_CANCEL has no completion of its own.
+ * A failed reply of neapd (status negative) has the layout of struct neap_msg_goodbye with its own
+ * type and id; CONTROL is told below. Good replies to RINGS (two descriptors), *_REMOVE and *_CLOSE
+ * are bare headers.
  */
 
 struct neap_msg_hello {
@@ -128,8 +125,8 @@ struct neap_msg_model_reply {
 	struct neap_wire_io io[2 * NEAP_WIRE_MAX_IO]; /* inputs, then outputs from n_in on */
 };
 
-/* The reply is a header with one fd whether it failed or not: a memfd sealed SHRINK|GROW|WRITE that
- * holds the JSON text (no NUL), at most NEAP_WIRE_JSON_BYTES; of a failure {"error": "why"}. */
+/* The memfd of a good reply is sealed SHRINK|GROW|WRITE; its text has no NUL and at most this many
+ * bytes. The message ends with the text's NUL or anywhere behind it. */
 #define NEAP_WIRE_JSON_BYTES (4u << 20)
 struct neap_msg_control {
 	struct neap_msg h;
