@@ -48,7 +48,7 @@ enum neap_section_type {
 	NEAP_SECTION_LEVELS = 3,      /* required */
 	NEAP_SECTION_CALIBRATION = 4, /* required */
 	NEAP_SECTION_LABELS = 5,      /* absent where there are none */
-	NEAP_SECTION_NOTES = 6,       /* provenance and pre-processing; absent where there are none */
+	NEAP_SECTION_NOTES = 6, /* provenance and pre-processing; absent where there are none */
 	NEAP_SECTION_SIGNATURE = 255, /* absent where the file is not signed */
 };
 
@@ -85,11 +85,12 @@ enum neap_attr_mask {
 	NEAP_ATTR_AXIS = 1 << 2,   /* sv */
 	NEAP_ATTR_ACT = 1 << 3,    /* sv */
 	NEAP_ATTR_COUNT_INCLUDE_PAD = 1 << 4, /* sv */
-	NEAP_ATTR_PERM = 1 << 5,   /* 6 sv */
-	NEAP_ATTR_PAD = 1 << 6,    /* 12 sv */
-	NEAP_ATTR_VALUE = 1 << 7,  /* f32 */
-	NEAP_ATTR_MEL = 1 << 8,    /* 6 sv: rate_hz frame hop fft bins cepstra; 3 f32: lo_hz hi_hz floor */
-	NEAP_ATTR_NORM = 1 << 9,   /* uv */
+	NEAP_ATTR_PERM = 1 << 5,              /* 6 sv */
+	NEAP_ATTR_PAD = 1 << 6,               /* 12 sv */
+	NEAP_ATTR_VALUE = 1 << 7,             /* f32 */
+	NEAP_ATTR_MEL =
+		1 << 8, /* 6 sv: rate_hz frame hop fft bins cepstra; 3 f32: lo_hz hi_hz floor */
+	NEAP_ATTR_NORM = 1 << 9, /* uv */
 	NEAP_ATTR_ALL = (1 << 10) - 1,
 };
 
