@@ -11,7 +11,7 @@
 #include "tools/neap/data/source.h"
 #include "tools/neap/data/tar.h"
 
-#if HAVE_SNDFILE
+#ifdef HAVE_SNDFILE
 #include <sndfile.h>
 #endif
 
@@ -286,7 +286,7 @@ static bool stays_inside(const char *name)
 	return true;
 }
 
-#if HAVE_SNDFILE
+#ifdef HAVE_SNDFILE
 /* libsndfile's view of a file in memory. */
 struct memory {
 	const char *data;

@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#if HAVE_ZLIB
+#ifdef HAVE_ZLIB
 #include <zlib.h>
 #endif
-#if HAVE_LZMA
+#ifdef HAVE_LZMA
 #include <lzma.h>
 #endif
 
@@ -87,7 +87,7 @@ static int read_plain(const char *path, struct growing *g, struct ne_error *err)
 	return rc;
 }
 
-#if HAVE_ZLIB
+#ifdef HAVE_ZLIB
 static int gunzip(const char *path, const struct growing *in, struct growing *out,
 		  struct ne_error *err)
 {
@@ -140,7 +140,7 @@ static int gunzip(const char *path, const struct growing *in, struct growing *ou
 }
 #endif
 
-#if HAVE_LZMA
+#ifdef HAVE_LZMA
 static const char *lzma_reason(lzma_ret r)
 {
 	switch (r) {
