@@ -1,9 +1,60 @@
 /* SPDX-License-Identifier: MIT */
-/* The x86 entries of the table, from the oldest set to the newest. Compiled for the baseline. */
+/*
+ * The x86 entries of the table, from the oldest set to the newest: each overwrites what it does
+ * better. Compiled for the baseline, for it runs before the CPU is known to have any of them.
+ */
 #include "engine/kernels/kernels.h"
+
+static void init_sse41(struct ne_kernels *k)
+{
+	k->cpu = "sse41";
+	k->conv_s8 = ne_conv_s8_sse41;
+	k->conv_s8_nr = 4;
+	k->conv_s8_kr = 2;
+	k->conv_s8_shift = 0;
+	k->conv_f32 = ne_conv_f32_sse41;
+	k->conv_f32_nr = 4;
+}
+
+static void init_avx2(struct ne_kernels *k)
+{
+	k->cpu = "avx2";
+	k->conv_s8 = ne_conv_s8_avx2;
+	k->conv_s8_nr = 8;
+	k->conv_s8_kr = 2;
+	k->conv_s8_shift = 0;
+	k->conv_f32 = ne_conv_f32_avx2;
+	k->conv_f32_nr = 8;
+}
+
+static void init_avxvnni(struct ne_kernels *k)
+{
+	k->cpu = "avxvnni";
+	k->conv_s8 = ne_conv_s8_avxvnni;
+	k->conv_s8_nr = 8;
+	k->conv_s8_kr = 4;
+	k->conv_s8_shift = 128;
+}
+
+static void init_avx512vnni(struct ne_kernels *k)
+{
+	k->cpu = "avx512vnni";
+	k->conv_s8 = ne_conv_s8_avx512vnni;
+	k->conv_s8_nr = 16;
+	k->conv_s8_kr = 4;
+	k->conv_s8_shift = 128;
+	k->conv_f32 = ne_conv_f32_avx512vnni;
+	k->conv_f32_nr = 16;
+}
 
 void ne_kernels_init_x86(struct ne_kernels *k, unsigned flags)
 {
-	(void)k;
-	(void)flags;
+	if (flags & NE_CPU_SSE41)
+		init_sse41(k);
+	if (flags & NE_CPU_AVX2)
+		init_avx2(k);
+	if (flags & NE_CPU_AVXVNNI)
+		init_avxvnni(k);
+	if (flags & NE_CPU_AVX512VNNI)
+		init_avx512vnni(k);
 }

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Convolution and dense, s8, AVX-512 VNNI: 16 output channels a block, 4 input channels a step.
+ * vpdpbusd takes u8 by s8: the panel holds x + 128.
+ */
+#include "engine/kernels/x86/util.h"
+
+typedef struct ne_conv_s8 tile_args;
+typedef int8_t tile_in;
+typedef int8_t tile_w;
+typedef uint8_t tile_x;
+typedef __m512i tile_vec;
+#define TILE_LANES  16
+#define TILE_VPB    1
+#define TILE_NR     16u
+#define TILE_KR     4u
+#define TILE_MAX_NB 4u
+#define TILE_MAX_MR 12
+#define TILE_MR(nb) ((nb) == 4 ? 6u : (nb) == 3 ? 8u : 12u)
+#define TILE_LIST   TILES_12(1) TILES_12(2) TILES_8(3) TILES_6(4)
+
+static inline void tile_gather(uint8_t *d, const int8_t *s, uint32_t n)
+{
+	const __m512i sign = _mm512_set1_epi8(-128);
+
+	for (; n > 64; n -= 64, s += 64, d += 64)
+		_mm512_storeu_si512(d, _mm512_xor_si512(_mm512_loadu_si512(s), sign));
+	const __mmask64 mask = n ? ~0ull >> (64 - n) : 0;
+	const __m512i x = _mm512_maskz_loadu_epi8(mask, s);
+
+	_mm512_storeu_si512(d, _mm512_maskz_add_epi8(mask, x, sign));
+}
+
+static inline __m512i tile_init(const struct ne_conv_s8 *a, uint32_t o)
+{
+	return _mm512_load_si512(a->bias + o);
+}
+
+static inline __m512i tile_load_x(const uint8_t *x)
+{
+	return _mm512_set1_epi32(load_4(x));
+}
+
+static inline __m512i tile_load_w(const int8_t *w)
+{
+	return _mm512_load_si512(w);
+}
+
+static inline __m512i tile_dot(__m512i acc, __m512i x, __m512i w)
+{
+	return _mm512_dpbusd_epi32(acc, x, w);
+}
+
+static inline __m512i tile_add(__m512i a, __m512i b)
+{
+	return _mm512_add_epi32(a, b);
+}
+
+static inline void store_16(int8_t *y, __m128i v, __mmask16 mask)
+{
+	if (mask == 0xffff)
+		_mm_storeu_si128((__m128i *)(void *)y, v);
+	else
+		_mm_mask_storeu_epi8(y, mask, v);
+}
+
+/*
+ * Requantises four vectors to 64 bytes, 16 for each in turn. Only the upper clamp is needed in
+ * float: what is below s32 converts to INT32_MIN, and saturating packs and adds keep it lowest.
+ */
+static inline __m512i requantise(const __m512i v[4], const __m512 mult[4], __m512 hi, __m512i zp,
+				 __m512i lo)
+{
+	const __m512i order =
+		_mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+	__m512i q[4];
+
+	for (int i = 0; i < 4; i++)
+		q[i] = _mm512_cvtps_epi32(
+			_mm512_min_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(v[i]), mult[i]), hi));
+	q[0] = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), zp);
+	q[2] = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), zp);
+	q[0] = _mm512_max_epi8(_mm512_packs_epi16(q[0], q[2]), lo);
+	return _mm512_permutexvar_epi32(order, q[0]);
+}
+
+static inline __attribute__((always_inline)) void tile_store(const struct ne_conv_s8 *a,
+							     const __m512i *acc, const int mr,
+							     const int nb, uint32_t p, uint32_t o)
+{
+	const uint32_t left = a->oc - o - (uint32_t)(nb - 1) * 16;
+	const __mmask16 tail = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+	const __m512 hi = _mm512_set1_ps((float)(a->hi - a->zp));
+	const __m512i zp = _mm512_set1_epi16((int16_t)a->zp), lo = _mm512_set1_epi8((int8_t)a->lo);
+	int8_t *y = a->y + p * a->y_stride + o;
+	__m512 mult[4];
+
+#pragma GCC unroll 4
+	for (int b = 0; b < nb; b++)
+		mult[b] = _mm512_load_ps(a->mult + o + b * 16);
+#pragma GCC unroll 8
+	for (int i = 0; i < mr * nb; i += 4) {
+		const int last = mr * nb - 1;
+		const int j[4] = {i, NE_MIN(i + 1, last), NE_MIN(i + 2, last), NE_MIN(i + 3, last)};
+		const __m512i v[4] = {acc[j[0]], acc[j[1]], acc[j[2]], acc[j[3]]};
+		const __m512 m[4] = {mult[j[0] % nb], mult[j[1] % nb], mult[j[2] % nb],
+				     mult[j[3] % nb]};
+		const __m512i q = requantise(v, m, hi, zp, lo);
+
+		if (nb == 4 && tail == 0xffff) {
+			_mm512_storeu_si512(y + (i / 4) * a->y_stride, q);
+			continue;
+		}
+#define STORE(k)                                                           \
+	if (i + (k) <= last)                                               \
+	store_16(y + ((i + (k)) / nb) * a->y_stride + (i + (k)) % nb * 16, \
+		 _mm512_extracti32x4_epi32(q, k), (i + (k)) % nb == nb - 1 ? tail : 0xffff)
+		STORE(0);
+		STORE(1);
+		STORE(2);
+		STORE(3);
+#undef STORE
+	}
+}
+
+#include "engine/kernels/conv_tile.h"
+
+void ne_conv_s8_avx512vnni(const struct ne_conv_s8 *a)
+{
+	tile_conv(a);
+}
