@@ -153,7 +153,7 @@ static void insert_due(struct due *due, uint32_t n, struct due d)
 	due[at] = d;
 }
 
-int64_t sched_slack_ns(const struct sched *s, int64_t now_ns, unsigned workers)
+int64_t sched_slack_ns(const struct sched *s, int64_t now_ns, unsigned workers, double stretch)
 {
 	struct due due[SCHED_LOOK_AHEAD];
 	uint32_t n = 0, share = SCHED_LOOK_AHEAD / NE_MAX(s->n_active, 1u);
@@ -165,7 +165,8 @@ int64_t sched_slack_ns(const struct sched *s, int64_t now_ns, unsigned workers)
 
 		for (uint32_t k = 0; k < NE_MIN(q->n, share) && n < SCHED_LOOK_AHEAD; k++) {
 			const struct sched_item *item = q->heap[k];
-			struct due d = {item->deadline_ns, (int64_t)item->least_us * 1000};
+			struct due d = {item->deadline_ns,
+					(int64_t)(item->least_us * stretch * 1e3)};
 
 			if (d.deadline_ns == SCHED_NO_DEADLINE ||
 			    d.deadline_ns - now_ns < d.least_ns)

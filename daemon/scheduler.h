@@ -59,7 +59,7 @@ void sched_charge(struct sched_queue *q, double us);
  * it is too late already. Requests that are lost anyway do not count. Looks at most at
  * SCHED_LOOK_AHEAD requests of the most urgent.
  */
-int64_t sched_slack_ns(const struct sched *s, int64_t now_ns, unsigned workers);
+int64_t sched_slack_ns(const struct sched *s, int64_t now_ns, unsigned workers, double stretch);
 #define SCHED_LOOK_AHEAD 64u
 
 #endif

@@ -130,6 +130,16 @@ static void wait_for_doorbell(struct worker *w)
 		handle_doorbells(srv, ev, n);
 }
 
+/* For how long a worker can do something else while others wait. They are given the same safety in
+ * time as the governor gives the request itself. With the lock held. */
+static int64_t slack_ns(struct server *srv, int64_t now_ns)
+{
+	const struct ne_predictor *p = &srv->governor.predictor;
+
+	return sched_slack_ns(&srv->sched, now_ns, srv->n_worker,
+			      p->ratio + NE_GOV_SIGMAS * sqrt(p->variance));
+}
+
 /* ---- exits ---- */
 
 static int64_t left_us(const struct run *run, int64_t now_ns)
@@ -168,7 +178,7 @@ static bool others_need_worker(struct server *srv, double next_us, int64_t now_n
 	pump(srv, now_ns);
 	if (srv->n_idle || !srv->sched.n_waiting)
 		return false;
-	slack = sched_slack_ns(&srv->sched, now_ns, srv->n_worker);
+	slack = slack_ns(srv, now_ns);
 	return slack != INT64_MAX && (double)slack < next_us * srv->governor.predictor.ratio * 1e3;
 }
 
@@ -232,7 +242,7 @@ static int64_t backlog_us(struct server *srv, const struct run *run, int64_t lef
 
 	if (!srv->sched.n_waiting || srv->n_idle)
 		return 0;
-	slack = sched_slack_ns(&srv->sched, now_ns, srv->n_worker);
+	slack = slack_ns(srv, now_ns);
 	if (slack == INT64_MAX)
 		return 0;
 	slack = NE_MAX(slack / 1000, least);
@@ -273,6 +283,20 @@ static bool share_work(struct server *srv, double run_us)
 	return !put_to_sleep(srv);
 }
 
+/*
+ * Into memory that others write too: the client, and another worker if the client gave two requests
+ * one place. Whole words, so that nothing here depends on who wins; offsets and block sizes are
+ * multiples of 64.
+ */
+static void copy_out(void *to, const void *from, uint64_t bytes)
+{
+	uint64_t *dst = to;
+	const uint64_t *src = from;
+
+	for (uint64_t i = 0; i < bytes / sizeof(*dst); i++)
+		__atomic_store_n(&dst[i], src[i], __ATOMIC_RELAXED);
+}
+
 static int compute(struct run *run, struct ne_result *result)
 {
 	const struct model_io *io = &run->version->io;
@@ -292,7 +316,7 @@ static int compute(struct run *run, struct ne_result *result)
 		   result);
 	/* Only now: the client never sees half an answer, nor one that nobody asked for any more. */
 	if (r >= 0 && !__atomic_load_n(&rq->session->ended, __ATOMIC_RELAXED))
-		memcpy((char *)rq->out->map.addr + rq->out_offset, mine->scratch, io->out_bytes);
+		copy_out((char *)rq->out->map.addr + rq->out_offset, mine->scratch, io->out_bytes);
 	return r;
 }
 
