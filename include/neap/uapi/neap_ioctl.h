@@ -93,11 +93,11 @@ struct neap_state {
 	/* supply/ */
 	__u32 source; /* NEAP_SUPPLY_* */
 	__u32 charge_permille;
-	__u32 energy_mwh; /* left in the batteries */
-	__u32 draw_mw;    /* from the batteries; 0 where they charge or nothing tells */
-	__u32 full_mwh;   /* energy of the batteries when full; 0 = unknown */
+	__u32 energy_mwh;     /* left in the batteries */
+	__u32 draw_mw;        /* from the batteries; 0 where they charge or nothing tells */
+	__u32 full_mwh;       /* energy of the batteries when full; 0 = unknown */
 	__u32 supply_changes; /* rises by one with each change of the above five */
-	__u32 load[3]; /* averages of 1, 5 and 15 minutes, 2048 = 1.0; renewed every 5 s */
+	__u32 load[3];        /* averages of 1, 5 and 15 minutes, 2048 = 1.0; renewed every 5 s */
 	__u32 reserved;
 };
 
