@@ -33,6 +33,7 @@
 
 #define TILES_4(nb)  TILE(1, nb) TILE(2, nb) TILE(3, nb) TILE(4, nb)
 #define TILES_6(nb)  TILES_4(nb) TILE(5, nb) TILE(6, nb)
+#define TILES_5(nb)  TILES_4(nb) TILE(5, nb)
 #define TILES_8(nb)  TILES_6(nb) TILE(7, nb) TILE(8, nb)
 #define TILES_12(nb) TILES_8(nb) TILE(9, nb) TILE(10, nb) TILE(11, nb) TILE(12, nb)
 
@@ -62,19 +63,33 @@ struct tile_chunk {
 	uint32_t tap, n_tap, ic, n_ic;
 };
 
+/* How many taps from the first of @ind lie side by side in memory, as those of a window's row do
+ * where no channel is cut off. */
+static inline uint32_t tile_side_by_side(const int32_t *ind, uint32_t n_tap, uint32_t n_ic)
+{
+	uint32_t n = 1;
+
+	if (ind[0] >= 0)
+		while (n < n_tap && ind[n] == ind[n - 1] + (int32_t)n_ic)
+			n++;
+	return n;
+}
+
 static void tile_fill(struct tile_panel *panel, const tile_args *a, uint32_t p, uint32_t mr,
 		      const struct tile_chunk *c)
 {
 	const uint32_t step = (c->n_ic + TILE_KR - 1) / TILE_KR * TILE_KR;
+	const bool joins = step == a->ic; /* no tail to fill up, no part of the channels */
 
 	for (uint32_t i = 0; i < mr; i++) {
 		const int32_t *ind = a->ind + (size_t)(p + i) * a->taps + c->tap;
 		tile_x *row = panel->row[i];
 
-		for (uint32_t t = 0; t < c->n_tap; t++, row += step) {
+		for (uint32_t t = 0, n; t < c->n_tap; t += n, row += n * step) {
 			const tile_in *x = ind[t] < 0 ? a->pad : a->x + ind[t];
 
-			tile_gather(row, x + c->ic, c->n_ic);
+			n = joins ? tile_side_by_side(ind + t, c->n_tap - t, a->ic) : 1;
+			tile_gather(row, x + c->ic, n * c->n_ic);
 		}
 	}
 }

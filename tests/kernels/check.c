@@ -221,7 +221,7 @@ void check_time(struct check *c, const char *label, double work, const char *uni
 
 static void bench_kernel(const struct ne_kernels *k, const char *set, const struct check_test *t)
 {
-	struct check c = {.k = k, .rng = run.seed};
+	struct check c = {.k = k, .rng = run.seed, .bench = true};
 
 	(void)set;
 	printf("bench %s\n", t->name);

@@ -16,6 +16,7 @@
 struct check {
 	const struct ne_kernels *k; /* the table under test */
 	uint64_t rng;
+	bool bench;    /* buffers lie amid their slots: guard pages slow masked accesses down */
 	char why[512]; /* what differed, set by a test that fails */
 };
 

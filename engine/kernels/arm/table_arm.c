@@ -1,9 +1,37 @@
 /* SPDX-License-Identifier: MIT */
-/* The arm64 entries of the table, from the oldest set to the newest. */
+/*
+ * The arm64 entries of the table, from the oldest set to the newest. What is missing here runs the
+ * C version, which the compiler vectorises well enough with NEON, arm64's baseline.
+ */
 #include "engine/kernels/kernels.h"
+
+static void init_neon(struct ne_kernels *k)
+{
+	k->cpu = "neon";
+	k->conv_s8 = ne_conv_s8_neon;
+	k->conv_s8_nr = 8;
+	k->conv_s8_kr = 1;
+	k->conv_s8_shift = 0;
+	k->conv_f32 = ne_conv_f32_neon;
+	k->conv_f32_nr = 8;
+	k->dw_s8 = ne_dw_s8_neon;
+	k->dw_f32 = ne_dw_f32_neon;
+	k->lut_s8 = ne_lut_s8_neon;
+}
+
+static void init_dotprod(struct ne_kernels *k)
+{
+	k->cpu = "dotprod";
+	k->conv_s8 = ne_conv_s8_dotprod;
+	k->conv_s8_nr = 8;
+	k->conv_s8_kr = 4;
+	k->conv_s8_shift = 0;
+}
 
 void ne_kernels_init_arm(struct ne_kernels *k, unsigned flags)
 {
-	(void)k;
-	(void)flags;
+	if (flags & NE_CPU_NEON)
+		init_neon(k);
+	if (flags & NE_CPU_DOTPROD)
+		init_dotprod(k);
 }

@@ -19,16 +19,31 @@ typedef __m512i tile_vec;
 #define TILE_MR(nb) ((nb) == 4 ? 6u : (nb) == 3 ? 8u : 12u)
 #define TILE_LIST   TILES_12(1) TILES_12(2) TILES_8(3) TILES_6(4)
 
+/* Narrow vectors for few channels: a wide access would cross cache lines. */
 static inline void tile_gather(uint8_t *d, const int8_t *s, uint32_t n)
 {
 	const __m512i sign = _mm512_set1_epi8(-128);
+	__mmask64 mask;
 
 	for (; n > 64; n -= 64, s += 64, d += 64)
 		_mm512_storeu_si512(d, _mm512_xor_si512(_mm512_loadu_si512(s), sign));
-	const __mmask64 mask = n ? ~0ull >> (64 - n) : 0;
-	const __m512i x = _mm512_maskz_loadu_epi8(mask, s);
-
-	_mm512_storeu_si512(d, _mm512_maskz_add_epi8(mask, x, sign));
+	if (!n)
+		return;
+	mask = ~0ull >> (64 - n);
+	if (n <= 16)
+		_mm_storeu_si128((__m128i *)(void *)d,
+				 _mm_maskz_add_epi8((__mmask16)mask,
+						    _mm_maskz_loadu_epi8((__mmask16)mask, s),
+						    _mm512_castsi512_si128(sign)));
+	else if (n <= 32)
+		_mm256_storeu_si256(
+			(__m256i *)(void *)d,
+			_mm256_maskz_add_epi8((__mmask32)mask,
+					      _mm256_maskz_loadu_epi8((__mmask32)mask, s),
+					      _mm512_castsi512_si256(sign)));
+	else
+		_mm512_storeu_si512(
+			d, _mm512_maskz_add_epi8(mask, _mm512_maskz_loadu_epi8(mask, s), sign));
 }
 
 static inline __m512i tile_init(const struct ne_conv_s8 *a, uint32_t o)
