@@ -83,7 +83,7 @@ static void batchnorm_alone_becomes_depthwise(void **state)
 	x = B_NODE(&g, NE_OP_ADD, NULL, b_batchnorm(&g, y), y);     /* y has two readers */
 	x = b_batchnorm(&g, B_NODE(&g, NE_OP_GLOBALPOOL, NULL, x)); /* rank 2 */
 	b_exit(&g, x);
-	r = rewritten(&g, "batchnorm");
+	r = rewritten(&g, "batchnorm-alone");
 	assert_int_equal(count(&r, NE_OP_BATCHNORM), 0);
 	assert_int_equal(count(&r, NE_OP_DWCONV), 3);
 	ne_graph_done(&g);
@@ -141,6 +141,23 @@ static void activations_fuse(void **state)
 	r = rewritten(&g, "activation");
 	assert_int_equal(count(&r, NE_OP_RELU), 1);
 	assert_int_equal(count(&r, NE_OP_RELU6), 0);
+	ne_graph_done(&g);
+	ne_graph_done(&r);
+}
+
+/* A transpose pair between convolution and batch norm must go first, or the norm stays behind. */
+static void batchnorm_waits_for_transposes(void **state)
+{
+	struct ne_graph g, r;
+	uint32_t x;
+
+	(void)state;
+	ne_graph_init(&g);
+	x = b_conv(&g, b_input(&g, SHAPE(1, 4, 4, 3)), 5, 3, 1, 1);
+	x = b_transpose(&g, b_transpose(&g, x, to_nchw), to_nhwc);
+	b_exit(&g, B_NODE(&g, NE_OP_RELU, NULL, b_batchnorm(&g, x)));
+	r = rewritten(&g, NULL);
+	assert_int_equal(r.n_node, 1);
 	ne_graph_done(&g);
 	ne_graph_done(&r);
 }
@@ -293,7 +310,7 @@ static void constants_are_computed(void **state)
 
 static void identities_go(void **state)
 {
-	struct ne_attr concat = { .groups = 1, .axis = 3 };
+	struct ne_attr concat = {.groups = 1, .axis = 3};
 	struct ne_graph g, r;
 	uint32_t x;
 
@@ -331,6 +348,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(batchnorm_folds_into_conv_and_dense),
 		cmocka_unit_test(batchnorm_alone_becomes_depthwise),
+		cmocka_unit_test(batchnorm_waits_for_transposes),
 		cmocka_unit_test(affine_constants_fold),
 		cmocka_unit_test(affine_along_height_stays),
 		cmocka_unit_test(activations_fuse),

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/neap/command.h"
+#include "tools/neap/import/import.h"
 #include "tools/neap/options.h"
 
 static const struct {
@@ -12,6 +13,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *summary;
 } commands[] = {
+	{"import", cmd_import, "an ONNX model to a .neap file, in f32 or quantised"},
 	{"eval", cmd_eval, "accuracy and latency of each level on labelled data"},
 	{"run", cmd_run, "run a model on npy files"},
 	{"bench", cmd_bench, "latency of each level on this machine"},

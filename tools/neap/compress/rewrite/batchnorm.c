@@ -132,38 +132,52 @@ static uint32_t foldable_writer(const struct edit *e, uint32_t t, uint32_t c)
 	return w;
 }
 
-int rewrite_batchnorm(struct edit *e)
+static int fold_before(struct edit *e, uint32_t node, uint32_t writer, const float *s, uint32_t c)
+{
+	uint32_t x = e->g->node[node].in[0], y = e->g->node[node].out[0];
+
+	NE_RETURN_IF(edit_scale_weights(e, writer, s, s + c));
+	if (!edit_replace(e, y, x))
+		return ne_fail(e->err, EINVAL, "rewrite: batch norm %s cannot be taken out",
+			       e->g->node[node].name);
+	return 0;
+}
+
+static int apply(struct edit *e, bool alone)
 {
 	struct ne_graph *g = e->g;
 	uint32_t n_node = g->n_node;
 	int changes = 0;
 
 	for (uint32_t i = 0; i < n_node; i++) {
-		uint32_t c, w, x, y;
+		uint32_t c, w;
 		float *s;
 		int r;
 
 		if (g->node[i].op != NE_OP_BATCHNORM || g->node[i].n_in != 5 ||
 		    !constants_fit(e, &g->node[i], &c))
 			continue;
+		w = foldable_writer(e, g->node[i].in[0], c);
+		if ((w == NE_NONE) != alone)
+			continue;
 		s = affine_of(e, &g->node[i], c);
 		if (!s)
 			return ne_fail(e->err, ENOMEM, "rewrite: no memory");
-		x = g->node[i].in[0];
-		y = g->node[i].out[0];
-		w = foldable_writer(e, x, c);
-		if (w == NE_NONE) {
-			r = stand_alone(e, i, c, s);
-		} else {
-			r = edit_scale_weights(e, w, s, s + c);
-			if (r >= 0 && !edit_replace(e, y, x))
-				r = ne_fail(e->err, EINVAL, "rewrite: batch norm %s is tied",
-					    g->node[i].name);
-		}
+		r = alone ? stand_alone(e, i, c, s) : fold_before(e, i, w, s, c);
 		free(s);
 		if (r < 0)
 			return r;
 		changes++;
 	}
 	return changes;
+}
+
+int rewrite_batchnorm(struct edit *e)
+{
+	return apply(e, false);
+}
+
+int rewrite_batchnorm_alone(struct edit *e)
+{
+	return apply(e, true);
 }

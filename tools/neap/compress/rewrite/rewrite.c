@@ -12,17 +12,18 @@
 #define ROUNDS_MAX 1000
 
 const struct rewrite rewrite_table[] = {
-	{"identity", rewrite_identity},
-	{"constant", rewrite_constant},
-	{"hardswish", rewrite_hardswish}, /* before its parts are fused elsewhere */
-	{"batchnorm", rewrite_batchnorm},
-	{"affine", rewrite_affine},
-	{"pad", rewrite_pad},
-	{"transpose", rewrite_transpose},
-	{"reshape", rewrite_reshape},
-	{"flatten", rewrite_flatten},
-	{"activation", rewrite_activation},
-	{NULL, NULL},
+	{"identity", rewrite_identity, false},
+	{"constant", rewrite_constant, false},
+	{"hardswish", rewrite_hardswish, false}, /* before its parts are fused elsewhere */
+	{"batchnorm", rewrite_batchnorm, false},
+	{"affine", rewrite_affine, false},
+	{"pad", rewrite_pad, false},
+	{"transpose", rewrite_transpose, false},
+	{"reshape", rewrite_reshape, false},
+	{"flatten", rewrite_flatten, false},
+	{"activation", rewrite_activation, false},
+	{"batchnorm-alone", rewrite_batchnorm_alone, true},
+	{NULL, NULL, false},
 };
 
 static int apply_once(struct ne_graph *g, const struct rewrite *rw, struct ne_error *err)
@@ -47,22 +48,31 @@ static int check_ungrouped(const struct ne_graph *g, struct ne_error *err)
 	return 0;
 }
 
+static int apply_all(struct ne_graph *g, bool last_resort, struct ne_error *err)
+{
+	int changes = 0;
+
+	for (const struct rewrite *rw = rewrite_table; rw->name; rw++) {
+		int r = rw->last_resort == last_resort ? apply_once(g, rw, err) : 0;
+
+		if (r < 0)
+			return r;
+		changes += r;
+	}
+	return changes;
+}
+
 int rewrite_graph(struct ne_graph *g, struct ne_error *err)
 {
 	NE_RETURN_IF(check_ungrouped(g, err));
 	NE_RETURN_IF(ne_graph_compact(g, err));
 	for (int round = 0; round < ROUNDS_MAX; round++) {
-		int changes = 0;
+		int changes = apply_all(g, false, err);
 
-		for (const struct rewrite *rw = rewrite_table; rw->name; rw++) {
-			int r = apply_once(g, rw, err);
-
-			if (r < 0)
-				return r;
-			changes += r;
-		}
 		if (changes == 0)
-			return 0;
+			changes = apply_all(g, true, err);
+		if (changes <= 0)
+			return changes;
 	}
 	return 0; /* still a correct graph, if not the simplest */
 }

@@ -14,6 +14,7 @@ struct rewrite {
 	const char *name;
 	/* Goes once over the graph; returns the number of changes or a negative errno. */
 	int (*apply)(struct edit *e);
+	bool last_resort; /* only where none of the others finds anything any more */
 };
 
 /* The table, in order of application; ends with a NULL name. */

@@ -9,6 +9,7 @@ int rewrite_identity(struct edit *e);
 int rewrite_constant(struct edit *e);
 int rewrite_hardswish(struct edit *e);
 int rewrite_batchnorm(struct edit *e);
+int rewrite_batchnorm_alone(struct edit *e);
 int rewrite_affine(struct edit *e);
 int rewrite_pad(struct edit *e);
 int rewrite_transpose(struct edit *e);

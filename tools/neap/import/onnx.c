@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reads an ONNX model: inputs, initialisers, nodes in their order (ONNX demands a topological one),
+ * outputs; then the rewrites. The protobuf tree lives only during the call.
+ */
+#include "tools/neap/import/onnx_internal.h"
+
+#include "tools/neap/compress/rewrite/rewrite.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPSET_MIN 7
+#define OPSET_MAX 21
+
+int onnx_parse_shape(const char *text, struct onnx_shape *ret, struct ne_error *err)
+{
+	const char *eq = strrchr(text, '='), *p;
+	struct onnx_shape s = {.shape = {.rank = 0}};
+
+	if (!eq || eq == text || (size_t)(eq - text) >= sizeof(s.name))
+		return ne_fail(err, EINVAL, "shape '%.80s' is not NAME=1x3x224x224", text);
+	memcpy(s.name, text, (size_t)(eq - text));
+	p = eq + 1;
+	for (;;) {
+		char *end;
+		long v = strtol(p, &end, 10);
+
+		if (end == p || v < 1 || v > NE_MAX_DIM || s.shape.rank == NE_MAX_RANK ||
+		    (*end && *end != 'x'))
+			return ne_fail(err, EINVAL, "shape '%.80s' is not NAME=1x3x224x224", text);
+		s.shape.dim[s.shape.rank++] = (int32_t)v;
+		if (!*end)
+			break;
+		p = end + 1;
+	}
+	*ret = s;
+	return 0;
+}
+
+/* ---- inputs and initialisers ---- */
+
+static const struct ne_shape *given_shape(const struct onnx *o, const char *name)
+{
+	for (uint32_t i = 0; o->opt && i < o->opt->n_shape; i++)
+		if (strcmp(o->opt->shape[i].name, name) == 0)
+			return &o->opt->shape[i].shape;
+	return NULL;
+}
+
+static int declared_shape(struct onnx *o, const char *name, const Onnx__TensorShapeProto *p,
+			  struct ne_shape *ret)
+{
+	struct ne_shape s = {.rank = 0};
+
+	if (!p)
+		return ne_fail(o->err, EINVAL,
+			       "input '%.80s' has no shape; give it with --shape %.80s=1x...", name,
+			       name);
+	if (p->n_dim > NE_MAX_RANK)
+		return ne_fail(o->err, EOPNOTSUPP, "input '%.80s' has %zu dimensions, at most %u",
+			       name, p->n_dim, NE_MAX_RANK);
+	for (size_t i = 0; i < p->n_dim; i++) {
+		const Onnx__TensorShapeProto__Dimension *d = p->dim[i];
+		bool known = d->value_case == ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE;
+		int64_t v = known ? d->dim_value : 0;
+
+		if (!known && i == 0)
+			v = 1; /* the batch */
+		if (v < 1 || v > NE_MAX_DIM)
+			return ne_fail(o->err, EINVAL,
+				       "input '%.60s': dimension %zu is open or out of range; "
+				       "give all with --shape %.60s=1x...",
+				       name, i, name);
+		s.dim[s.rank++] = (int32_t)v;
+	}
+	*ret = s;
+	return 0;
+}
+
+static int input_dtype(struct onnx *o, const char *name, int32_t type, enum ne_dtype *ret)
+{
+	switch (type) {
+	case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
+		*ret = NE_F32;
+		return 0;
+	case ONNX__TENSOR_PROTO__DATA_TYPE__UINT8:
+		*ret = NE_U8;
+		return 0;
+	case ONNX__TENSOR_PROTO__DATA_TYPE__INT8:
+		*ret = NE_S8;
+		return 0;
+	default:
+		return ne_fail(o->err, EOPNOTSUPP,
+			       "input '%.80s' is of ONNX type %d; float, uint8 and int8 are "
+			       "supported",
+			       name, type);
+	}
+}
+
+static int add_input(struct onnx *o, const Onnx__ValueInfoProto *v)
+{
+	const Onnx__TypeProto__Tensor *t;
+	const struct ne_shape *given;
+	struct ne_shape shape;
+	enum ne_dtype dtype = NE_F32;
+	int id;
+
+	if (!v->name || !v->name[0])
+		return ne_fail(o->err, EBADMSG, "ONNX model: an input without a name");
+	if (onnx_value_find(o, v->name))
+		return 0; /* an initialiser that IR version 3 lists among the inputs too */
+	if (!v->type || v->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+		return ne_fail(o->err, EOPNOTSUPP, "input '%.80s' is not a tensor", v->name);
+	t = v->type->tensor_type;
+	NE_RETURN_IF(input_dtype(o, v->name, t->elem_type, &dtype));
+	given = given_shape(o, v->name);
+	if (given)
+		shape = *given;
+	else
+		NE_RETURN_IF(declared_shape(o, v->name, t->shape, &shape));
+	if (ne_shape_elements(&shape) == 0)
+		return ne_fail(o->err, E2BIG, "input '%.80s' is larger than %zu elements", v->name,
+			       NE_MAX_ELEMENTS);
+	if (shape.rank == 0 || shape.dim[0] != 1)
+		return ne_fail(o->err, EOPNOTSUPP,
+			       "input '%.60s' has a batch of %d; neap runs one at a time, give "
+			       "--shape %.60s=1x...",
+			       v->name, shape.rank ? shape.dim[0] : 0, v->name);
+	if (o->g->n_in == NE_MAX_IO)
+		return ne_fail(o->err, E2BIG, "more than %u inputs", NE_MAX_IO);
+	id = ne_graph_add_tensor(o->g, v->name, dtype, &shape);
+	if (id < 0 || ne_graph_add_input(o->g, (uint32_t)id) < 0)
+		return ne_fail(o->err, ENOMEM, "input '%.80s' cannot be added", v->name);
+	return onnx_value_add(o, v->name, NULL, id);
+}
+
+static int add_initialiser(struct onnx *o, const Onnx__TensorProto *t)
+{
+	struct onnx_const *c;
+
+	if (!t->name || !t->name[0])
+		return ne_fail(o->err, EBADMSG, "ONNX model: an initialiser without a name");
+	NE_RETURN_IF(onnx_const_decode(o, t, t->name, &c));
+	return onnx_value_add(o, t->name, c, -1);
+}
+
+/* ---- nodes ---- */
+
+static int check_node(struct onnx *o, const onnx_node *n)
+{
+	for (size_t i = 0; i < n->n_attribute; i++)
+		if (n->attribute[i]->g || n->attribute[i]->n_graphs)
+			return onnx_fail(o, n, EOPNOTSUPP,
+					 "control flow: operators that hold a graph are not "
+					 "supported");
+	if (n->domain && n->domain[0] && strcmp(n->domain, "ai.onnx") != 0)
+		return onnx_fail(o, n, EOPNOTSUPP, "an operator of the domain '%.60s'", n->domain);
+	for (size_t i = 0; i < n->n_input; i++)
+		if (n->input[i] && n->input[i][0] && !onnx_value_find(o, n->input[i]))
+			return onnx_fail(o, n, EINVAL,
+					 "input '%.60s' is not defined before it (or is an output "
+					 "that is not supported)",
+					 n->input[i]);
+	return 0;
+}
+
+static bool all_constant(const struct onnx *o, const onnx_node *n)
+{
+	for (size_t i = 0; i < n->n_input; i++) {
+		const struct onnx_value *v = onnx_in(o, n, i);
+
+		if (v && !v->constant)
+			return false;
+	}
+	return onnx_in(o, n, 0) != NULL;
+}
+
+static int add_node(struct onnx *o, const onnx_node *n)
+{
+	const struct onnx_op *op;
+
+	if (!n->op_type)
+		return ne_fail(o->err, EBADMSG, "ONNX model: a node without an operator");
+	op = onnx_op_find(n->op_type);
+	if (!op)
+		return onnx_fail(o, n, EOPNOTSUPP, "this operator is not supported");
+	NE_RETURN_IF(check_node(o, n));
+	if (op->fold && all_constant(o, n))
+		return op->fold(o, n);
+	if (!op->import)
+		return onnx_fail(o, n, EOPNOTSUPP,
+				 "only of constants, as in the working out of "
+				 "shapes");
+	return op->import(o, n);
+}
+
+/* ---- outputs ---- */
+
+/* An output needs a tensor of its own that a node writes: a copy where two names share one. */
+static int output_tensor(struct onnx *o, const struct onnx_value *v, const uint32_t *done,
+			 uint32_t n_done)
+{
+	uint32_t t = (uint32_t)v->tensor, in = t;
+	struct ne_attr attr = {.groups = 1};
+	bool copy = false;
+	int id;
+
+	for (uint32_t i = 0; i < o->g->n_in; i++)
+		copy |= o->g->in[i] == t;
+	for (uint32_t i = 0; i < n_done; i++)
+		copy |= done[i] == t;
+	if (!copy)
+		return (int)t;
+	id = ne_graph_add_tensor(o->g, v->name, o->g->tensor[t].dtype, &o->g->tensor[t].shape);
+	if (id < 0)
+		return id;
+	if (ne_graph_add_node(o->g, NE_OP_RESHAPE, v->name, 1, &in, 1, &(uint32_t){(uint32_t)id},
+			      &attr) < 0)
+		return -ENOMEM;
+	return id;
+}
+
+static int add_outputs(struct onnx *o, const Onnx__GraphProto *g)
+{
+	uint32_t out[NE_MAX_IO];
+
+	if (g->n_output == 0 || g->n_output > NE_MAX_IO)
+		return ne_fail(o->err, EINVAL, "%zu outputs; 1 to %u are supported", g->n_output,
+			       NE_MAX_IO);
+	for (uint32_t i = 0; i < g->n_output; i++) {
+		const char *name = g->output[i]->name ? g->output[i]->name : "";
+		const struct onnx_value *v = onnx_value_find(o, name);
+		char *copy;
+		int id;
+
+		if (!v)
+			return ne_fail(o->err, EINVAL, "output '%.80s' is written by no node",
+				       name);
+		if (v->constant)
+			return ne_fail(o->err, EOPNOTSUPP, "output '%.80s' is a constant", name);
+		id = output_tensor(o, v, out, i);
+		copy = strdup(name);
+		if (id < 0 || !copy) {
+			free(copy);
+			return ne_fail(o->err, ENOMEM, "output '%.80s': no memory", name);
+		}
+		free(o->g->tensor[id].name);
+		o->g->tensor[id].name = copy;
+		out[i] = (uint32_t)id;
+	}
+	return ne_graph_add_exit(o->g, (uint32_t)g->n_output, out) < 0
+		       ? ne_fail(o->err, ENOMEM, "outputs: no memory")
+		       : 0;
+}
+
+/* ---- the model ---- */
+
+static int find_opset(struct onnx *o, const Onnx__ModelProto *p)
+{
+	for (size_t i = 0; i < p->n_opset_import; i++) {
+		const Onnx__OperatorSetIdProto *s = p->opset_import[i];
+
+		if (!s->domain || !s->domain[0] || strcmp(s->domain, "ai.onnx") == 0)
+			o->opset = s->version;
+	}
+	if (o->opset < OPSET_MIN || o->opset > OPSET_MAX)
+		return ne_fail(o->err, EOPNOTSUPP, "ONNX operator set %lld; %d to %d are supported",
+			       (long long)o->opset, OPSET_MIN, OPSET_MAX);
+	return 0;
+}
+
+static int read_graph(struct onnx *o, const Onnx__ModelProto *p)
+{
+	const Onnx__GraphProto *g = p->graph;
+
+	if (!g)
+		return ne_fail(o->err, EBADMSG, "not an ONNX model: it holds no graph");
+	NE_RETURN_IF(find_opset(o, p));
+	if (g->n_sparse_initializer)
+		return ne_fail(o->err, EOPNOTSUPP, "sparse initialisers; store them dense");
+	if (p->n_functions)
+		return ne_fail(o->err, EOPNOTSUPP, "functions in the model; inline them");
+	if (g->n_node > NE_MAX_NODES)
+		return ne_fail(o->err, E2BIG, "%zu nodes, at most %u", g->n_node, NE_MAX_NODES);
+	for (size_t i = 0; i < g->n_initializer; i++)
+		NE_RETURN_IF(add_initialiser(o, g->initializer[i]));
+	for (size_t i = 0; i < g->n_input; i++)
+		NE_RETURN_IF(add_input(o, g->input[i]));
+	for (size_t i = 0; i < g->n_node; i++)
+		NE_RETURN_IF(add_node(o, g->node[i]));
+	for (uint32_t i = 0; o->opt && i < o->opt->n_shape; i++)
+		if (!onnx_value_find(o, o->opt->shape[i].name))
+			return ne_fail(o->err, EINVAL, "--shape names '%.80s', which is no input",
+				       o->opt->shape[i].name);
+	return add_outputs(o, g);
+}
+
+/* Inputs that lost all readers are dropped by nobody: the caller still feeds them. */
+static int finish(struct onnx *o, struct ne_model *m)
+{
+	if (o->opt && o->opt->plain)
+		NE_RETURN_IF(ne_graph_compact(&m->graph, o->err));
+	else
+		NE_RETURN_IF(rewrite_graph(&m->graph, o->err));
+	NE_RETURN_IF(ne_model_add_default_levels(m, o->err));
+	for (uint32_t i = 0; i < m->graph.n_in; i++)
+		if (o->in_quant[i].scale > 0)
+			m->width[0].quant[m->graph.in[i]] = o->in_quant[i];
+	return ne_model_check(m, o->err);
+}
+
+int onnx_import(const void *data, size_t bytes, const struct onnx_options *opt,
+		struct ne_model **ret, struct ne_error *err)
+{
+	struct ne_error text = {""};
+	struct onnx o = {.opt = opt, .err = &text};
+	Onnx__ModelProto *proto = NULL;
+	struct ne_model *m = NULL;
+	int r;
+
+	r = onnx_wire_check(data, bytes, &text);
+	if (r < 0)
+		goto out;
+	proto = onnx__model_proto__unpack(NULL, bytes, data);
+	m = ne_model_new();
+	if (!proto || !m) {
+		r = proto ? ne_fail(&text, ENOMEM, "ONNX model: no memory")
+			  : ne_fail(&text, EBADMSG, "not an ONNX model: protobuf cannot read it");
+		goto out;
+	}
+	o.g = &m->graph;
+	r = read_graph(&o, proto);
+	if (r >= 0)
+		r = finish(&o, m);
+out:
+	onnx_values_done(&o);
+	if (proto)
+		onnx__model_proto__free_unpacked(proto, NULL);
+	if (r < 0) {
+		ne_model_free(m);
+		return ne_fail(err, -r, "%s", text.text);
+	}
+	*ret = m;
+	return 0;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ONNX models to neap graphs. Opsets 7 to 21 of the default domain; the operators are those of the
+ * table in onnx_ops.c. Declared inputs and outputs keep ONNX's names, shapes and layout (NCHW);
+ * inside, activations are NHWC. A symbolic batch is 1. A model in QDQ form becomes the f32 model
+ * that it stands for; its 8-bit outputs become real values.
+ */
+#ifndef NEAP_TOOL_ONNX_H
+#define NEAP_TOOL_ONNX_H
+
+#include "engine/model/model.h"
+
+#define ONNX_MAX_SHAPES 64u
+
+/* The shape of a graph input, where the file leaves it open or to override it. */
+struct onnx_shape {
+	char name[256];
+	struct ne_shape shape;
+};
+
+struct onnx_options {
+	uint32_t n_shape;
+	struct onnx_shape shape[ONNX_MAX_SHAPES];
+	bool plain; /* leave the graph as imported: no rewrites (for tests) */
+};
+
+/* Reads "NAME=1x3x224x224". -EINVAL with the reason. */
+int onnx_parse_shape(const char *text, struct onnx_shape *ret, struct ne_error *err);
+
+/*
+ * Makes a model with one full-width level from the bytes of an .onnx file. @opt may be NULL.
+ * -EBADMSG: no ONNX model, or a damaged one; -EOPNOTSUPP: an operator or a form of it that is not
+ * supported, with the node's name and operator; -E2BIG: over a limit; -EINVAL: shapes that do not
+ * fit, or that must be given.
+ */
+int onnx_import(const void *data, size_t bytes, const struct onnx_options *opt,
+		struct ne_model **ret, struct ne_error *err);
+
+/* Names of the operators, sorted, separated by spaces; freed with free(). */
+char *onnx_operators(void);
+
+#endif

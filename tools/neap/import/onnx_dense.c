@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* Matrix products by constant weights, and batch norm. */
+#include "tools/neap/import/onnx_internal.h"
+
+/* ONNX weights [I,O], or [O,I] where @transposed, times @alpha, to [O,I]. */
+static int dense_weights(struct onnx *o, const onnx_node *n, const struct onnx_const *w,
+			 bool transposed, float alpha)
+{
+	size_t rows = (size_t)w->dim[w->rank - 2], cols = (size_t)w->dim[w->rank - 1];
+	int64_t dim[2] = {(int64_t)(transposed ? rows : cols), (int64_t)(transposed ? cols : rows)};
+	float *data = ne_alloc_aligned(w->n * sizeof(*data));
+	const float *src = w->data;
+
+	if (!data)
+		return onnx_fail(o, n, ENOMEM, "no memory");
+	for (size_t r = 0; r < rows; r++)
+		for (size_t c = 0; c < cols; c++)
+			data[transposed ? r * cols + c : c * rows + r] = src[r * cols + c] * alpha;
+	return onnx_emit_const(o, n, 2, dim, data);
+}
+
+/* Values of ONNX's C times @beta, spread over @m outputs. */
+static int dense_bias(struct onnx *o, const onnx_node *n, const struct onnx_const *c, int64_t m,
+		      float beta)
+{
+	float *data;
+
+	if (c->dtype != NE_F32 ||
+	    (c->n != 1 && (c->n != (size_t)m || c->rank == 0 || c->dim[c->rank - 1] != m)))
+		return onnx_fail(o, n, EOPNOTSUPP, "a bias of %zu values for %lld outputs", c->n,
+				 (long long)m);
+	data = ne_alloc_aligned((size_t)m * sizeof(*data));
+	if (!data)
+		return onnx_fail(o, n, ENOMEM, "no memory");
+	for (size_t i = 0; i < (size_t)m; i++)
+		data[i] = ((const float *)c->data)[c->n == 1 ? 0 : i] * beta;
+	return onnx_emit_const(o, n, 1, &m, data);
+}
+
+static int check_weights(struct onnx *o, const onnx_node *n, const struct onnx_const *w)
+{
+	if (!w)
+		return onnx_fail(o, n, EOPNOTSUPP,
+				 "a product of two computed matrices; the second must be constant");
+	if (w->dtype != NE_F32 || w->n == 0 || w->rank < 2)
+		return onnx_fail(o, n, EOPNOTSUPP, "weights of type %s and rank %u",
+				 ne_dtype_name(w->dtype), w->rank);
+	for (uint32_t i = 0; i + 2 < w->rank; i++)
+		if (w->dim[i] != 1)
+			return onnx_fail(o, n, EOPNOTSUPP, "a batch of weight matrices");
+	return 0;
+}
+
+int onnx_gemm(struct onnx *o, const onnx_node *n)
+{
+	const struct onnx_const *w = onnx_in_const(o, n, 1), *c = onnx_in_const(o, n, 2);
+	struct ne_attr attr = {.groups = 1};
+	int x = onnx_in_tensor(o, n, 0), r;
+	uint32_t in[3];
+
+	if (x < 0)
+		return x;
+	NE_RETURN_IF(check_weights(o, n, w));
+	if (onnx_attr_int(n, "transA", 0))
+		x = onnx_emit_transpose(o, n, x, (const int32_t[]){1, 0, 0, 0, 0, 0});
+	if (x < 0)
+		return x;
+	if (onnx_in(o, n, 2) && !c)
+		return onnx_fail(o, n, EOPNOTSUPP, "a computed bias");
+	in[0] = (uint32_t)x;
+	r = dense_weights(o, n, w, onnx_attr_int(n, "transB", 0) != 0,
+			  onnx_attr_float(n, "alpha", 1));
+	if (r < 0)
+		return r;
+	in[1] = (uint32_t)r;
+	if (c) {
+		r = dense_bias(o, n, c, onnx_shape_of(o, r)->dim[0], onnx_attr_float(n, "beta", 1));
+		if (r < 0)
+			return r;
+		in[2] = (uint32_t)r;
+	}
+	return onnx_out_tensor(o, n, onnx_emit(o, n, NE_OP_DENSE, &attr, c ? 3 : 2, in));
+}
+
+int onnx_mat_mul(struct onnx *o, const onnx_node *n)
+{
+	const struct onnx_const *w = onnx_in_const(o, n, 1);
+	struct ne_attr attr = {.groups = 1};
+	int x = onnx_in_tensor(o, n, 0), r;
+	uint32_t in[2];
+
+	if (x < 0)
+		return x;
+	NE_RETURN_IF(check_weights(o, n, w));
+	if (w->rank > onnx_shape_of(o, x)->rank)
+		return onnx_fail(o, n, EOPNOTSUPP, "weights of higher rank than the input");
+	in[0] = (uint32_t)x;
+	r = dense_weights(o, n, w, false, 1);
+	if (r < 0)
+		return r;
+	in[1] = (uint32_t)r;
+	return onnx_out_tensor(o, n, onnx_emit(o, n, NE_OP_DENSE, &attr, 2, in));
+}
+
+int onnx_batch_normalization(struct onnx *o, const onnx_node *n)
+{
+	struct ne_attr attr = {.groups = 1, .value = onnx_attr_float(n, "epsilon", 1e-5f)};
+	int x = onnx_in_tensor(o, n, 0), r;
+	uint32_t in[5];
+
+	if (x < 0)
+		return x;
+	if (onnx_attr_int(n, "training_mode", 0))
+		return onnx_fail(o, n, EOPNOTSUPP, "training_mode");
+	if (onnx_shape_of(o, x)->rank < 2)
+		return onnx_fail(o, n, EINVAL, "input of rank %u", onnx_shape_of(o, x)->rank);
+	for (uint32_t i = 1; i < 5; i++) {
+		const struct onnx_const *c = onnx_in_const(o, n, i);
+
+		if (!c)
+			return onnx_fail(o, n, EOPNOTSUPP, "input %u must be a constant", i);
+		if (c->n != (size_t)onnx_shape_of(o, x)->dim[1] || c->rank != 1)
+			return onnx_fail(o, n, EINVAL, "input %u has %zu values for %d channels", i,
+					 c->n, onnx_shape_of(o, x)->dim[1]);
+		r = onnx_in_tensor(o, n, i);
+		if (r < 0)
+			return r;
+		in[i] = (uint32_t)r;
+	}
+	x = onnx_emit_channels_last(o, n, x);
+	if (x < 0)
+		return x;
+	in[0] = (uint32_t)x;
+	r = onnx_emit(o, n, NE_OP_BATCHNORM, &attr, 5, in);
+	return onnx_out_tensor(o, n, onnx_emit_channels_first(o, n, r));
+}
