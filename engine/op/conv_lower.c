@@ -1,0 +1,435 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Convolutions and dense layers as kernel calls, f32 and s8. Three ways to read the input:
+ *   windows  an indirection table over the image; grouped convolutions make one call a group;
+ *   rows     one tap, rows one after another: dense layers;
+ *   patches  an image of 1 to 3 channels: a tap alone would fill a sliver of a register, so the
+ *            patches of a tile of pixels are gathered into scratch and count as one tap.
+ */
+#include "engine/plan/plan.h"
+#include "engine/op/op.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PATCH_CHANNELS 3    /* images of at most as many channels are gathered */
+#define PATCH_BYTES    8192 /* of a tile's patches: stays in the first cache with the weights */
+#define PATCH_PIXELS   64
+#define SPLIT_PIXELS   16 /* fewer pixels: the work is split by output channels */
+
+/* A convolution at one level, whatever its type. */
+struct conv {
+	const struct ne_node *n;
+	struct ne_image x; /* of the level */
+	int32_t oh, ow;
+	uint32_t n_pix, taps, ic, oc, groups; /* ic, oc: of one group */
+	uint32_t nr;
+	bool patches;
+	const int32_t *ind;
+	const struct ne_packed *packed;
+};
+
+struct patch_args {
+	struct ne_image x;
+	struct ne_window win;
+	int32_t ow;
+	uint32_t tile, bytes; /* pixels of a tile; bytes of a patch */
+	uint32_t pixel;       /* bytes of an input pixel */
+	uint8_t pad;          /* every byte of padding: the zero point, or 0 for f32 */
+};
+
+struct conv_s8_args {
+	struct ne_conv_s8 a;
+	struct ne_ref x, y;
+	void (*fn)(const struct ne_conv_s8 *a);
+	uint32_t groups, nr;
+	size_t w_group, padded_oc;
+	struct patch_args patch;
+};
+
+struct conv_f32_args {
+	struct ne_conv_f32 a;
+	struct ne_ref x, y;
+	void (*fn)(const struct ne_conv_f32 *a);
+	uint32_t groups, nr;
+	size_t w_group, padded_oc;
+	struct patch_args patch;
+};
+
+/* The part of kernel row @y0 + ky * dh from column @x0 that lies in the image, padding around. */
+static void gather_row(const struct patch_args *p, char *dst, const char *x, int32_t y, int32_t x0)
+{
+	uint32_t kw = (uint32_t)p->win.kw;
+
+	if (y < 0 || y >= p->x.h) {
+		memset(dst, p->pad, (size_t)kw * p->pixel);
+		return;
+	}
+	x += (size_t)y * (uint32_t)p->x.w * p->pixel;
+	if (p->win.dw == 1) {
+		int32_t before = NE_CLAMP(-x0, 0, p->win.kw);
+		int32_t end = NE_CLAMP(p->x.w - x0, before, p->win.kw);
+		size_t lead = (size_t)before * p->pixel, run = (size_t)(end - before) * p->pixel;
+
+		memset(dst, p->pad, lead);
+		if (run)
+			memcpy(dst + lead, x + (size_t)(x0 + before) * p->pixel, run);
+		memset(dst + lead + run, p->pad, (size_t)kw * p->pixel - lead - run);
+		return;
+	}
+	for (uint32_t k = 0; k < kw; k++, dst += p->pixel) {
+		int64_t column = x0 + (int64_t)k * p->win.dw;
+
+		if (column < 0 || column >= p->x.w)
+			memset(dst, p->pad, p->pixel);
+		else
+			memcpy(dst, x + (size_t)column * p->pixel, p->pixel);
+	}
+}
+
+static void gather(const struct patch_args *p, char *dst, const char *x, uint32_t first, uint32_t n)
+{
+	size_t row = (size_t)p->win.kw * p->pixel;
+	int32_t oy = (int32_t)(first / (uint32_t)p->ow), ox = (int32_t)(first % (uint32_t)p->ow);
+
+	for (uint32_t i = 0; i < n; i++) {
+		int32_t x0 = ox * p->win.sw - p->win.pad_left;
+		int32_t y0 = oy * p->win.sh - p->win.pad_top;
+
+		for (int32_t ky = 0; ky < p->win.kh; ky++, dst += row)
+			gather_row(p, dst, x, y0 + ky * p->win.dh, x0);
+		if (++ox == p->ow) {
+			ox = 0;
+			oy++;
+		}
+	}
+}
+
+/* The functions below differ only in the type of the elements. */
+#define CONV_RUNS(type, elem, scale_field)                                                        \
+	static void run_##type(const struct ne_step *s, const struct ne_frame *f, uint32_t first, \
+			       uint32_t n)                                                        \
+	{                                                                                         \
+		const struct conv_##type##_args *c = s->args;                                     \
+		struct ne_conv_##type a = c->a;                                                   \
+                                                                                                  \
+		a.x = ne_at(f, c->x);                                                             \
+		a.y = (elem *)ne_at(f, c->y) + first * a.y_stride;                                \
+		a.ind += (size_t)first * a.taps;                                                  \
+		a.n_pix = n;                                                                      \
+		c->fn(&a);                                                                        \
+	}                                                                                         \
+                                                                                                  \
+	static void run_groups_##type(const struct ne_step *s, const struct ne_frame *f,          \
+				      uint32_t first, uint32_t n)                                 \
+	{                                                                                         \
+		const struct conv_##type##_args *c = s->args;                                     \
+		struct ne_conv_##type a = c->a;                                                   \
+                                                                                                  \
+		a.x = ne_at(f, c->x);                                                             \
+		a.y = (elem *)ne_at(f, c->y) + first * a.y_stride;                                \
+		a.ind += (size_t)first * a.taps;                                                  \
+		a.n_pix = n;                                                                      \
+		for (uint32_t g = 0; g < c->groups; g++) {                                        \
+			c->fn(&a);                                                                \
+			a.x += a.ic;                                                              \
+			a.y += a.oc;                                                              \
+			a.w += c->w_group;                                                        \
+			a.bias += c->padded_oc;                                                   \
+			a.scale_field += c->padded_oc;                                            \
+		}                                                                                 \
+	}                                                                                         \
+                                                                                                  \
+	/* units are blocks of nr output channels */                                              \
+	static void run_blocks_##type(const struct ne_step *s, const struct ne_frame *f,          \
+				      uint32_t first, uint32_t n)                                 \
+	{                                                                                         \
+		const struct conv_##type##_args *c = s->args;                                     \
+		struct ne_conv_##type a = c->a;                                                   \
+		uint32_t from = first * c->nr;                                                    \
+                                                                                                  \
+		a.x = ne_at(f, c->x);                                                             \
+		a.y = (elem *)ne_at(f, c->y) + from;                                              \
+		a.w += first * a.w_block_stride;                                                  \
+		a.bias += from;                                                                   \
+		a.scale_field += from;                                                            \
+		a.oc = NE_MIN(n * c->nr, a.oc - from);                                            \
+		c->fn(&a);                                                                        \
+	}                                                                                         \
+                                                                                                  \
+	static void run_patches_##type(const struct ne_step *s, const struct ne_frame *f,         \
+				       uint32_t first, uint32_t n)                                \
+	{                                                                                         \
+		const struct conv_##type##_args *c = s->args;                                     \
+		const char *x = ne_at(f, c->x);                                                   \
+		struct ne_conv_##type a = c->a;                                                   \
+                                                                                                  \
+		a.x = f->scratch;                                                                 \
+		a.y = (elem *)ne_at(f, c->y) + first * a.y_stride;                                \
+		for (; n; n -= a.n_pix, first += a.n_pix) {                                       \
+			a.n_pix = NE_MIN(n, c->patch.tile);                                       \
+			gather(&c->patch, f->scratch, x, first, a.n_pix);                         \
+			c->fn(&a);                                                                \
+			a.y += a.n_pix * a.y_stride;                                              \
+		}                                                                                 \
+	}
+
+CONV_RUNS(s8, int8_t, mult)
+CONV_RUNS(f32, float, scale)
+
+/* ---- building ---- */
+
+static int pack_weights(struct ne_lower *lw, struct conv *c)
+{
+	const struct ne_tensor *w = &lw->g->tensor[c->n->in[1]];
+	struct ne_packed *p = &lw->packed[c->n - lw->g->node];
+	/* full width: levels use prefixes */
+	uint32_t oc = (uint32_t)w->shape.dim[0] / c->groups;
+	uint32_t ic = (uint32_t)ne_shape_last(&w->shape), taps = c->taps;
+	size_t per_group = (size_t)oc * taps * ic, group;
+	char *dst;
+
+	if (c->patches) {
+		ic *= taps;
+		taps = 1;
+	}
+	c->packed = p;
+	if (p->w)
+		return 0;
+	group = w->dtype == NE_S8 ? ne_pack_conv_s8_bytes(lw->k, oc, taps, ic)
+				  : ne_pack_conv_f32_elements(lw->k, oc, taps, ic) * sizeof(float);
+	group = ne_round_up(group, NE_ALIGN);
+	if (group > NE_MAX_POOL_BYTES / c->groups)
+		return ne_lower_no_memory(lw, c->n);
+	dst = ne_pool_alloc(lw->pool, group * c->groups);
+	if (!dst)
+		return ne_lower_no_memory(lw, c->n);
+	for (uint32_t g = 0; g < c->groups; g++) {
+		if (w->dtype == NE_S8)
+			ne_pack_conv_s8(lw->k, (int8_t *)(dst + g * group),
+					(const int8_t *)w->data + g * per_group, oc, taps, ic,
+					&p->tap_stride, &p->block_stride);
+		else
+			ne_pack_conv_f32(lw->k, (float *)(void *)(dst + g * group),
+					 (const float *)w->data + g * per_group, oc, taps, ic,
+					 &p->tap_stride, &p->block_stride);
+	}
+	p->group_stride = w->dtype == NE_S8 ? group : group / sizeof(float);
+	p->w = dst;
+	return 0;
+}
+
+/* Sums of the active weights of each output channel, for the zero point's correction. */
+static int sum_weights(struct ne_lower *lw, const struct conv *c, int64_t **ret_sum,
+		       int64_t **ret_magnitude)
+{
+	const struct ne_tensor *w = &lw->g->tensor[c->n->in[1]];
+	size_t full_ic = (size_t)ne_shape_last(&w->shape), oc = (size_t)c->oc * c->groups;
+	const int8_t *v = w->data;
+	int64_t *sum = calloc(oc, sizeof(*sum)), *mag = calloc(oc, sizeof(*mag));
+
+	if (!sum || !mag) {
+		free(sum);
+		free(mag);
+		return ne_lower_no_memory(lw, c->n);
+	}
+	for (size_t o = 0; o < oc; o++)
+		for (size_t t = 0; t < c->taps; t++, v += full_ic)
+			for (size_t i = 0; i < c->ic; i++) {
+				sum[o] += v[i];
+				mag[o] += abs(v[i]);
+			}
+	*ret_sum = sum;
+	*ret_magnitude = mag;
+	return 0;
+}
+
+static int lower_patches(struct ne_lower *lw, const struct conv *c, size_t elem, uint8_t pad,
+			 struct patch_args *p, const int32_t **ret_ind)
+{
+	size_t patch = (size_t)c->taps * c->ic * elem;
+	size_t tile = NE_CLAMP(PATCH_BYTES / patch, 8, PATCH_PIXELS);
+
+	*p = (struct patch_args){
+		.x = c->x,
+		.win = c->n->attr.window,
+		.ow = c->ow,
+		.tile = (uint32_t)tile,
+		.bytes = (uint32_t)patch,
+		.pixel = (uint32_t)(c->ic * elem),
+		.pad = pad,
+	};
+	ne_lower_scratch(lw, tile * patch);
+	return ne_lower_rows(lw, c->n, tile, c->taps * c->ic, ret_ind);
+}
+
+/* What the step is split by, and its cost. */
+struct split {
+	uint32_t units, grain;
+	bool blocks;
+	uint64_t cost;
+};
+
+static struct split split_of(const struct conv *c)
+{
+	uint32_t blocks = (c->oc + c->nr - 1) / c->nr;
+	struct split s = {.units = c->n_pix, .grain = 8};
+
+	s.cost = (uint64_t)c->n_pix * c->taps * c->ic * c->oc * c->groups;
+	if (c->n_pix < SPLIT_PIXELS && c->groups == 1 && !c->patches && blocks > 1) {
+		s.blocks = true;
+		s.units = blocks;
+		s.grain = 1;
+	}
+	return s;
+}
+
+static int lower_s8(struct ne_lower *lw, struct conv *c)
+{
+	struct ne_quant qx = ne_lower_quant(lw, c->n->in[0]), qy = ne_lower_quant(lw, lw->y);
+	struct conv_s8_args s = {.fn = lw->k->conv_s8, .groups = c->groups};
+	uint32_t padded = (uint32_t)ne_round_up(c->oc, c->nr);
+	struct split split = split_of(c);
+	struct ne_channels_s8 ch;
+	int64_t *sum = NULL, *mag = NULL;
+	int8_t *pad;
+	int r;
+
+	NE_RETURN_IF(pack_weights(lw, c));
+	NE_RETURN_IF(sum_weights(lw, c, &sum, &mag));
+	r = ne_lower_channels_s8(lw, c->n, c->oc * c->groups, sum, mag, lw->k->conv_s8_shift, c->oc,
+				 padded, &ch);
+	free(sum);
+	free(mag);
+	NE_RETURN_IF(r);
+	pad = malloc((size_t)c->ic);
+	if (!pad)
+		return ne_lower_no_memory(lw, c->n);
+	memset(pad, qx.zero, c->ic);
+	s.a = (struct ne_conv_s8){
+		.ind = c->ind,
+		.pad = ne_lower_table(lw, pad, c->ic),
+		.n_pix = c->n_pix,
+		.taps = c->taps,
+		.ic = c->ic,
+		.oc = c->oc,
+		.w = c->packed->w,
+		.w_tap_stride = c->packed->tap_stride,
+		.w_block_stride = c->packed->block_stride,
+		.bias = ch.bias,
+		.mult = ch.mult,
+		.zp = qy.zero,
+		.y_stride = (size_t)c->oc * c->groups,
+	};
+	free(pad);
+	if (!s.a.pad)
+		return ne_lower_no_memory(lw, c->n);
+	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
+	s.x = lw->ref[c->n->in[0]];
+	s.y = lw->ref[lw->y];
+	s.nr = c->nr;
+	s.w_group = c->packed->group_stride;
+	s.padded_oc = padded;
+	if (c->patches) {
+		NE_RETURN_IF(lower_patches(lw, c, 1, (uint8_t)qx.zero, &s.patch, &s.a.ind));
+		s.a.ic *= s.a.taps;
+		s.a.taps = 1;
+	}
+	return ne_lower_step(lw,
+			     c->patches      ? run_patches_s8
+			     : c->groups > 1 ? run_groups_s8
+			     : split.blocks  ? run_blocks_s8
+					     : run_s8,
+			     &s, sizeof(s), split.units, split.grain, split.cost, lw->y);
+}
+
+static int lower_f32(struct ne_lower *lw, struct conv *c)
+{
+	struct conv_f32_args s = {.fn = lw->k->conv_f32, .groups = c->groups};
+	uint32_t padded = (uint32_t)ne_round_up(c->oc, c->nr);
+	struct split split = split_of(c);
+	struct ne_channels_f32 ch;
+	float *pad;
+
+	NE_RETURN_IF(pack_weights(lw, c));
+	NE_RETURN_IF(ne_lower_channels_f32(lw, c->n, c->oc * c->groups, c->oc, padded, &ch));
+	pad = calloc(c->ic, sizeof(*pad));
+	if (!pad)
+		return ne_lower_no_memory(lw, c->n);
+	s.a = (struct ne_conv_f32){
+		.ind = c->ind,
+		.pad = ne_lower_table(lw, pad, c->ic * sizeof(*pad)),
+		.n_pix = c->n_pix,
+		.taps = c->taps,
+		.ic = c->ic,
+		.oc = c->oc,
+		.w = c->packed->w,
+		.w_tap_stride = c->packed->tap_stride,
+		.w_block_stride = c->packed->block_stride,
+		.scale = ch.scale,
+		.bias = ch.bias,
+		.y_stride = (size_t)c->oc * c->groups,
+	};
+	free(pad);
+	if (!s.a.pad)
+		return ne_lower_no_memory(lw, c->n);
+	ne_act_limits_f32(lw->act, &s.a.lo, &s.a.hi);
+	s.x = lw->ref[c->n->in[0]];
+	s.y = lw->ref[lw->y];
+	s.nr = c->nr;
+	s.w_group = c->packed->group_stride;
+	s.padded_oc = padded;
+	if (c->patches) {
+		NE_RETURN_IF(lower_patches(lw, c, sizeof(float), 0, &s.patch, &s.a.ind));
+		s.a.ic *= s.a.taps;
+		s.a.taps = 1;
+	}
+	return ne_lower_step(lw,
+			     c->patches      ? run_patches_f32
+			     : c->groups > 1 ? run_groups_f32
+			     : split.blocks  ? run_blocks_f32
+					     : run_f32,
+			     &s, sizeof(s), split.units, split.grain, split.cost, lw->y);
+}
+
+static int lower_typed(struct ne_lower *lw, struct conv *c)
+{
+	bool s8 = lw->g->tensor[c->n->in[0]].dtype == NE_S8;
+
+	c->nr = s8 ? lw->k->conv_s8_nr : lw->k->conv_f32_nr;
+	return s8 ? lower_s8(lw, c) : lower_f32(lw, c);
+}
+
+NE_OP_LOWER(conv)
+{
+	const struct ne_tensor *x = &lw->g->tensor[n->in[0]];
+	const struct ne_shape *ys = &lw->shape[lw->y];
+	struct conv c = {.n = n, .groups = (uint32_t)n->attr.groups};
+
+	NE_RETURN_IF(ne_image_of(n, &lw->shape[n->in[0]], &c.x, lw->err));
+	c.oh = ys->rank == 4 ? ys->dim[1] : 1;
+	c.ow = ys->dim[ys->rank - 2];
+	c.n_pix = (uint32_t)c.oh * (uint32_t)c.ow;
+	c.taps = (uint32_t)n->attr.window.kh * (uint32_t)n->attr.window.kw;
+	c.ic = (uint32_t)c.x.c / c.groups;
+	c.oc = (uint32_t)ne_shape_last(ys) / c.groups;
+	c.patches = c.groups == 1 && c.taps > 1 && !x->group && c.x.c <= PATCH_CHANNELS;
+	if (!c.patches) {
+		struct ne_windows w = {{c.x.h, c.x.w, c.x.c}, c.oh, c.ow, n->attr.window};
+
+		NE_RETURN_IF(ne_lower_windows(lw, n, &w, &c.ind));
+	}
+	return lower_typed(lw, &c);
+}
+
+NE_OP_LOWER(dense)
+{
+	const struct ne_shape *xs = &lw->shape[n->in[0]];
+	struct conv c = {.n = n, .groups = 1, .taps = 1};
+
+	c.ic = (uint32_t)ne_shape_last(xs);
+	c.oc = (uint32_t)ne_shape_last(&lw->shape[lw->y]);
+	c.n_pix = (uint32_t)(ne_shape_elements(xs) / c.ic);
+	NE_RETURN_IF(ne_lower_rows(lw, n, c.n_pix, c.ic, &c.ind));
+	return lower_typed(lw, &c);
+}

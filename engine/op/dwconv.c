@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* Depthwise convolution, multiplier 1. Weights stay as the graph has them: channels last. */
+#include "engine/plan/plan.h"
+#include "engine/op/op.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+NE_OP_CHECK(dwconv)
+{
+	const struct ne_tensor *w = ne_node_in(g, n, 1);
+
+	if (w->shape.rank != 3)
+		return ne_node_fail(err, EINVAL, n, "weights must be [KH,KW,C]");
+	NE_RETURN_IF(ne_check_same_group(g, n, err));
+	return ne_weights_check(g, n, w->shape.dim[2], err);
+}
+
+NE_OP_INFER(dwconv)
+{
+	const struct ne_window *win = &n->attr.window;
+	const struct ne_shape *w = &in[1];
+	struct ne_image x;
+	int32_t oh, ow;
+
+	(void)g;
+	NE_RETURN_IF(ne_image_of(n, &in[0], &x, err));
+	NE_RETURN_IF(ne_window_output(n, &x, &oh, &ow, err));
+	if (w->rank != 3 || w->dim[0] != win->kh || w->dim[1] != win->kw || w->dim[2] != x.c)
+		return ne_node_fail(err, EINVAL, n,
+				    "weights do not fit a %dx%d kernel, %d channels", win->kh,
+				    win->kw, x.c);
+	*ret = in[0];
+	if (ret->rank == 4)
+		ret->dim[1] = oh;
+	else if (oh != 1)
+		return ne_node_fail(err, EINVAL, n, "a sequence has one row, the result %d", oh);
+	ret->dim[ret->rank - 2] = ow;
+	return 0;
+}
+
+NE_OP_MACS(dwconv)
+{
+	(void)n;
+	(void)x;
+	return (uint64_t)ne_shape_elements(y) * (uint64_t)w->dim[0] * (uint64_t)w->dim[1];
+}
+
+struct dw_s8_args {
+	struct ne_dw_s8 a;
+	struct ne_ref x, y;
+	void (*fn)(const struct ne_dw_s8 *a);
+};
+
+struct dw_f32_args {
+	struct ne_dw_f32 a;
+	struct ne_ref x, y;
+	void (*fn)(const struct ne_dw_f32 *a);
+};
+
+static void run_s8(const struct ne_step *s, const struct ne_frame *f, uint32_t first, uint32_t n)
+{
+	const struct dw_s8_args *c = s->args;
+	struct ne_dw_s8 a = c->a;
+
+	a.x = ne_at(f, c->x);
+	a.y = (int8_t *)ne_at(f, c->y) + first * a.y_stride;
+	a.ind += (size_t)first * a.taps;
+	a.n_pix = n;
+	c->fn(&a);
+}
+
+static void run_f32(const struct ne_step *s, const struct ne_frame *f, uint32_t first, uint32_t n)
+{
+	const struct dw_f32_args *c = s->args;
+	struct ne_dw_f32 a = c->a;
+
+	a.x = ne_at(f, c->x);
+	a.y = (float *)ne_at(f, c->y) + first * a.y_stride;
+	a.ind += (size_t)first * a.taps;
+	a.n_pix = n;
+	c->fn(&a);
+}
+
+struct dw {
+	const struct ne_node *n;
+	uint32_t n_pix, taps, c;
+	const int32_t *ind;
+	const void *w;
+	size_t full_c;
+};
+
+static int sum_weights(struct ne_lower *lw, const struct dw *d, struct ne_channels_s8 *ch)
+{
+	const int8_t *v = lw->g->tensor[d->n->in[1]].data;
+	int64_t *sum = calloc(d->c, sizeof(*sum)), *mag = calloc(d->c, sizeof(*mag));
+	int r;
+
+	if (!sum || !mag) {
+		r = ne_lower_no_memory(lw, d->n);
+		goto out;
+	}
+	for (uint32_t t = 0; t < d->taps; t++)
+		for (uint32_t c = 0; c < d->c; c++) {
+			sum[c] += v[t * d->full_c + c];
+			mag[c] += abs(v[t * d->full_c + c]);
+		}
+	r = ne_lower_channels_s8(lw, d->n, d->c, sum, mag, 0, d->c, d->c, ch);
+out:
+	free(sum);
+	free(mag);
+	return r;
+}
+
+static int lower_s8(struct ne_lower *lw, const struct dw *d, const void *pad)
+{
+	struct ne_quant qy = ne_lower_quant(lw, lw->y);
+	struct dw_s8_args s = {.fn = lw->k->dw_s8};
+	struct ne_channels_s8 ch;
+
+	NE_RETURN_IF(sum_weights(lw, d, &ch));
+	s.a = (struct ne_dw_s8){.ind = d->ind,
+				.pad = pad,
+				.taps = d->taps,
+				.c = d->c,
+				.w = d->w,
+				.w_tap_stride = d->full_c,
+				.bias = ch.bias,
+				.mult = ch.mult,
+				.zp = qy.zero,
+				.y_stride = d->c};
+	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
+	s.x = lw->ref[d->n->in[0]];
+	s.y = lw->ref[lw->y];
+	return ne_lower_step(lw, run_s8, &s, sizeof(s), d->n_pix, 8,
+			     (uint64_t)d->n_pix * d->taps * d->c, lw->y);
+}
+
+static int lower_f32(struct ne_lower *lw, const struct dw *d, const void *pad)
+{
+	struct dw_f32_args s = {.fn = lw->k->dw_f32};
+	struct ne_channels_f32 ch;
+
+	NE_RETURN_IF(ne_lower_channels_f32(lw, d->n, d->c, d->c, d->c, &ch));
+	s.a = (struct ne_dw_f32){.ind = d->ind,
+				 .pad = pad,
+				 .taps = d->taps,
+				 .c = d->c,
+				 .w = d->w,
+				 .w_tap_stride = d->full_c,
+				 .scale = ch.scale,
+				 .bias = ch.bias,
+				 .y_stride = d->c};
+	ne_act_limits_f32(lw->act, &s.a.lo, &s.a.hi);
+	s.x = lw->ref[d->n->in[0]];
+	s.y = lw->ref[lw->y];
+	return ne_lower_step(lw, run_f32, &s, sizeof(s), d->n_pix, 8,
+			     (uint64_t)d->n_pix * d->taps * d->c, lw->y);
+}
+
+NE_OP_LOWER(dwconv)
+{
+	const struct ne_tensor *wt = &lw->g->tensor[n->in[1]];
+	const struct ne_shape *ys = &lw->shape[lw->y];
+	struct dw d = {.n = n, .full_c = (size_t)wt->shape.dim[2]};
+	struct ne_windows w = {.win = n->attr.window};
+	bool s8 = wt->dtype == NE_S8;
+	struct ne_image x;
+	void *row;
+	const void *pad;
+
+	NE_RETURN_IF(ne_image_of(n, &lw->shape[n->in[0]], &x, lw->err));
+	w.x.h = x.h;
+	w.x.w = x.w;
+	w.x.c = x.c;
+	w.oh = ys->rank == 4 ? ys->dim[1] : 1;
+	w.ow = ys->dim[ys->rank - 2];
+	d.n_pix = (uint32_t)w.oh * (uint32_t)w.ow;
+	d.taps = (uint32_t)n->attr.window.kh * (uint32_t)n->attr.window.kw;
+	d.c = (uint32_t)x.c;
+	NE_RETURN_IF(ne_lower_windows(lw, n, &w, &d.ind));
+	d.w = ne_lower_table(lw, wt->data, wt->bytes);
+	row = calloc(d.c, sizeof(float));
+	if (!row || !d.w) {
+		free(row);
+		return ne_lower_no_memory(lw, n);
+	}
+	if (s8)
+		memset(row, ne_lower_quant(lw, n->in[0]).zero, d.c);
+	pad = ne_lower_table(lw, row, d.c * (s8 ? 1 : sizeof(float)));
+	free(row);
+	if (!pad)
+		return ne_lower_no_memory(lw, n);
+	return s8 ? lower_s8(lw, &d, pad) : lower_f32(lw, &d, pad);
+}

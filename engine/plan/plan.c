@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One level's plan: which nodes run in which order, what shares memory with what, where each
+ * tensor lies, and then the operators' steps.
+ *
+ * Order. The trunk of a level is what its own exit needs, in one segment per exit passed: what
+ * exit 0 needs of it, what exit 1 needs beyond, and so on. The head of an earlier exit is what that
+ * exit needs beside the trunk; it is run or skipped as the caller likes, so nothing later reads it.
+ */
+#include "engine/plan/plan.h"
+#include "engine/op/op.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A node at its place in the order. */
+struct entry {
+	uint32_t node;
+	uint32_t y; /* output, or the output of the relu fused into it */
+	int32_t act;
+	bool fused; /* a relu that the entry before does: makes no step */
+};
+
+struct planner {
+	struct ne_lower *lw;
+	const struct ne_graph *g;
+	uint32_t depth, n_entry;
+	struct entry *entry;
+	/* entries of each segment: trunk e, then head e */
+	struct ne_segment trunk[NE_MAX_EXITS], head[NE_MAX_EXITS];
+	uint8_t *trunk_needs, *exit_needs, *placed; /* [n_node] */
+	uint32_t *producer, *users, *user; /* [n_tensor] nodes; how many read it, the last one */
+	uint32_t *root;                    /* [n_tensor] whose memory it has */
+	struct ne_shape *shape;
+	struct ne_ref *ref;
+	struct ne_arena_item *item; /* [n_tensor] */
+	uint32_t *item_of;          /* [n_tensor] index, or NE_NONE */
+	uint32_t n_item;
+};
+
+static void planner_done(struct planner *p)
+{
+	free(p->entry);
+	free(p->trunk_needs);
+	free(p->exit_needs);
+	free(p->placed);
+	free(p->producer);
+	free(p->users);
+	free(p->user);
+	free(p->root);
+	free(p->shape);
+	free(p->ref);
+	free(p->item);
+	free(p->item_of);
+}
+
+static int planner_init(struct planner *p, struct ne_lower *lw, uint32_t depth)
+{
+	const struct ne_graph *g = lw->g;
+	size_t nodes = g->n_node + 1u, tensors = g->n_tensor + 1u;
+
+	*p = (struct planner){.lw = lw, .g = g, .depth = depth};
+	p->trunk_needs = calloc(nodes, 1);
+	p->exit_needs = calloc(nodes, 1);
+	p->placed = calloc(nodes, 1);
+	p->producer = calloc(tensors, sizeof(*p->producer));
+	p->users = calloc(tensors, sizeof(*p->users));
+	p->user = calloc(tensors, sizeof(*p->user));
+	p->root = calloc(tensors, sizeof(*p->root));
+	p->shape = calloc(tensors, sizeof(*p->shape));
+	p->ref = calloc(tensors, sizeof(*p->ref));
+	p->item = calloc(tensors, sizeof(*p->item));
+	p->item_of = calloc(tensors, sizeof(*p->item_of));
+	if (!p->trunk_needs || !p->exit_needs || !p->placed || !p->producer || !p->users ||
+	    !p->user || !p->root || !p->shape || !p->ref || !p->item || !p->item_of) {
+		planner_done(p);
+		return ne_fail(lw->err, ENOMEM, "out of memory building a plan");
+	}
+	for (uint32_t t = 0; t < g->n_tensor; t++)
+		p->producer[t] = NE_NONE;
+	for (uint32_t i = 0; i < g->n_node; i++)
+		p->producer[g->node[i].out[0]] = i;
+	return 0;
+}
+
+/* ---- order ---- */
+
+/* Marks what exit @e needs. Nodes are in topological order: one walk backwards. */
+static void mark_needs(const struct planner *p, uint32_t e, uint8_t *needs)
+{
+	const struct ne_graph *g = p->g;
+
+	memset(needs, 0, g->n_node);
+	for (uint32_t k = 0; k < g->exit[e].n_out; k++)
+		if (p->producer[g->exit[e].out[k]] != NE_NONE)
+			needs[p->producer[g->exit[e].out[k]]] = 1;
+	for (uint32_t i = g->n_node; i-- > 0;)
+		for (uint32_t k = 0; needs[i] && k < g->node[i].n_in; k++) {
+			uint32_t t = g->node[i].in[k];
+
+			if (t != NE_NONE && p->producer[t] != NE_NONE)
+				needs[p->producer[t]] = 1;
+		}
+}
+
+static int append(struct planner *p, uint32_t *capacity, uint32_t node)
+{
+	const struct ne_node *n = &p->g->node[node];
+
+	if (p->n_entry == *capacity) {
+		uint32_t more = *capacity ? 2 * *capacity : 64;
+		struct entry *e = realloc(p->entry, more * sizeof(*e));
+
+		if (!e)
+			return ne_fail(p->lw->err, ENOMEM, "out of memory building a plan");
+		p->entry = e;
+		*capacity = more;
+	}
+	p->entry[p->n_entry++] = (struct entry){node, n->out[0], n->attr.act, false};
+	return 0;
+}
+
+static int order_nodes(struct planner *p)
+{
+	uint32_t capacity = 0;
+
+	mark_needs(p, p->depth, p->trunk_needs);
+	for (uint32_t e = 0; e <= p->depth; e++) {
+		mark_needs(p, e, p->exit_needs);
+		p->trunk[e].first = p->n_entry;
+		for (uint32_t i = 0; i < p->g->n_node; i++)
+			if (p->exit_needs[i] && p->trunk_needs[i] && !p->placed[i]) {
+				p->placed[i] = 1;
+				NE_RETURN_IF(append(p, &capacity, i));
+			}
+		p->trunk[e].n = p->n_entry - p->trunk[e].first;
+		if (e == p->depth)
+			break;
+		p->head[e].first = p->n_entry;
+		for (uint32_t i = 0; i < p->g->n_node; i++)
+			if (p->exit_needs[i] && !p->trunk_needs[i])
+				NE_RETURN_IF(append(p, &capacity, i));
+		p->head[e].n = p->n_entry - p->head[e].first;
+	}
+	return 0;
+}
+
+/* ---- fusion and shared memory ---- */
+
+static void count_users(struct planner *p)
+{
+	const struct ne_graph *g = p->g;
+
+	for (uint32_t t = 0; t < g->n_tensor; t++)
+		p->user[t] = NE_NONE;
+	for (uint32_t i = 0; i < g->n_node; i++)
+		for (uint32_t k = 0; k < g->node[i].n_in; k++)
+			if (g->node[i].in[k] != NE_NONE) {
+				p->users[g->node[i].in[k]]++;
+				p->user[g->node[i].in[k]] = i;
+			}
+	for (uint32_t e = 0; e < g->n_exit; e++)
+		for (uint32_t k = 0; k < g->exit[e].n_out; k++)
+			p->users[g->exit[e].out[k]]++;
+}
+
+/*
+ * The relu or relu6 that alone reads @node's output, and so becomes its activation; or NE_NONE.
+ * This depends on the graph alone: every level does the same arithmetic. The two are always in one
+ * segment, since whatever needs the one needs the other.
+ */
+static uint32_t fused_relu(const struct planner *p, uint32_t node)
+{
+	const struct ne_node *n = &p->g->node[node];
+	uint32_t r = p->user[n->out[0]];
+
+	if (!ne_op_info(n->op)->fuses_act || n->attr.act != NE_ACT_NONE ||
+	    p->users[n->out[0]] != 1 || r == NE_NONE)
+		return NE_NONE;
+	return p->g->node[r].op == NE_OP_RELU || p->g->node[r].op == NE_OP_RELU6 ? r : NE_NONE;
+}
+
+static void fuse(struct planner *p)
+{
+	for (uint32_t i = 0; i < p->n_entry; i++) {
+		struct entry *e = &p->entry[i];
+		const struct ne_node *n = &p->g->node[e->node];
+		uint32_t r = fused_relu(p, e->node);
+
+		if (r != NE_NONE) {
+			e->act = p->g->node[r].op == NE_OP_RELU ? NE_ACT_RELU : NE_ACT_RELU6;
+			e->y = p->g->node[r].out[0];
+		} else if (n->op == NE_OP_RELU || n->op == NE_OP_RELU6) {
+			uint32_t before = p->producer[n->in[0]];
+
+			e->fused = before != NE_NONE && fused_relu(p, before) == e->node;
+		}
+	}
+}
+
+/* Reshapes share their input's memory unless s8 values mean something else after. */
+static void share_memory(struct planner *p)
+{
+	for (uint32_t t = 0; t < p->g->n_tensor; t++)
+		p->root[t] = t;
+	for (uint32_t i = 0; i < p->n_entry; i++) {
+		const struct ne_node *n = &p->g->node[p->entry[i].node];
+		struct ne_quant x, y;
+
+		if (n->op != NE_OP_RESHAPE)
+			continue;
+		x = ne_lower_quant(p->lw, n->in[0]);
+		y = ne_lower_quant(p->lw, n->out[0]);
+		if (p->g->tensor[n->out[0]].dtype == NE_S8 && x.scale > 0 && y.scale > 0 &&
+		    !ne_quant_equal(x, y))
+			continue;
+		p->root[n->out[0]] = p->root[n->in[0]];
+	}
+}
+
+/* ---- places ---- */
+
+static void level_shapes(struct planner *p)
+{
+	for (uint32_t t = 0; t < p->g->n_tensor; t++) {
+		const struct ne_tensor *v = &p->g->tensor[t];
+
+		p->shape[t] = v->shape;
+		if (v->group && v->shape.rank)
+			p->shape[t].dim[v->shape.rank - 1] = p->lw->width->active[v->group];
+	}
+}
+
+static void touch(struct planner *p, uint32_t tensor, uint32_t position)
+{
+	struct ne_arena_item *it;
+	uint32_t root = p->root[tensor];
+
+	if (p->producer[root] == NE_NONE) /* an input or a constant: not in the arena */
+		return;
+	if (p->item_of[root] == NE_NONE) {
+		p->item_of[root] = p->n_item;
+		p->item[p->n_item++] = (struct ne_arena_item){
+			.bytes = ne_shape_elements(&p->shape[root]) *
+				 ne_dtype_size(p->g->tensor[root].dtype),
+			.first = position,
+		};
+	}
+	it = &p->item[p->item_of[root]];
+	it->last = position;
+}
+
+static void touch_exit(struct planner *p, uint32_t e, uint32_t position)
+{
+	for (uint32_t k = 0; k < p->g->exit[e].n_out; k++)
+		touch(p, p->g->exit[e].out[k], position);
+}
+
+/* Positions: two an entry, so that an exit's outputs can live just past its last entry. */
+static void find_lifetimes(struct planner *p)
+{
+	for (uint32_t t = 0; t < p->g->n_tensor; t++)
+		p->item_of[t] = NE_NONE;
+	for (uint32_t i = 0; i < p->n_entry; i++) {
+		const struct ne_node *n = &p->g->node[p->entry[i].node];
+
+		if (p->entry[i].fused)
+			continue;
+		for (uint32_t k = 0; k < n->n_in; k++)
+			if (n->in[k] != NE_NONE)
+				touch(p, n->in[k], 2 * i);
+		touch(p, p->entry[i].y, 2 * i);
+	}
+	for (uint32_t e = 0; e < p->depth; e++) {
+		uint32_t end = p->head[e].first + p->head[e].n;
+
+		/* written within, read at the end: touching only ever moves `last` on from there */
+		for (uint32_t k = 0; k < p->g->exit[e].n_out; k++) {
+			uint32_t root = p->root[p->g->exit[e].out[k]];
+
+			if (p->item_of[root] != NE_NONE)
+				p->item[p->item_of[root]].last =
+					NE_MAX(p->item[p->item_of[root]].last, 2 * end);
+		}
+	}
+	touch_exit(p, p->depth, 2 * p->n_entry + 1);
+}
+
+static bool is_weights(const struct ne_node *n, uint32_t k)
+{
+	return k > 0 && (n->op == NE_OP_CONV || n->op == NE_OP_DWCONV || n->op == NE_OP_DENSE ||
+			 n->op == NE_OP_BATCHNORM);
+}
+
+static int place_constant(struct planner *p, uint32_t t)
+{
+	const struct ne_tensor *v = &p->g->tensor[t];
+	const void *copy;
+
+	if (!v->data || p->ref[t].offset)
+		return 0;
+	copy = ne_lower_table(p->lw, v->data, v->bytes);
+	if (!copy)
+		return ne_fail(p->lw->err, ENOMEM, "out of memory for constant '%.80s'", v->name);
+	p->ref[t] = (struct ne_ref){NE_BASE_CONST, (size_t)(uintptr_t)copy};
+	return 0;
+}
+
+static int place_tensors(struct planner *p, size_t *ret_arena)
+{
+	const struct ne_graph *g = p->g;
+	int r = ne_arena_plan(p->item, p->n_item, ret_arena);
+
+	if (r < 0)
+		return ne_fail(p->lw->err, -r,
+			       "the arena of a level would be over the limit of %zu bytes",
+			       NE_MAX_ARENA_BYTES);
+	for (uint32_t i = 0; i < p->n_entry; i++) {
+		const struct ne_node *n = &g->node[p->entry[i].node];
+
+		for (uint32_t k = 0; k < n->n_in; k++)
+			if (n->in[k] != NE_NONE && !is_weights(n, k))
+				NE_RETURN_IF(place_constant(p, n->in[k]));
+	}
+	for (uint32_t e = 0; e <= p->depth; e++)
+		for (uint32_t k = 0; k < g->exit[e].n_out; k++)
+			NE_RETURN_IF(place_constant(p, g->exit[e].out[k]));
+	for (uint32_t i = 0; i < g->n_in; i++)
+		p->ref[g->in[i]] = (struct ne_ref){NE_BASE_IN + i, 0};
+	for (uint32_t t = 0; t < g->n_tensor; t++)
+		if (p->producer[t] != NE_NONE && p->item_of[t] != NE_NONE)
+			p->ref[t] = (struct ne_ref){NE_BASE_ARENA, p->item[p->item_of[t]].offset};
+	for (uint32_t t = 0; t < g->n_tensor; t++)
+		if (p->root[t] != t)
+			p->ref[t] = p->ref[p->root[t]];
+	return 0;
+}
+
+/* ---- steps ---- */
+
+static int lower_segment(struct planner *p, struct ne_segment s, struct ne_segment *ret)
+{
+	struct ne_lower *lw = p->lw;
+
+	ret->first = lw->n_step;
+	for (uint32_t i = s.first; i < s.first + s.n; i++) {
+		const struct ne_node *n = &p->g->node[p->entry[i].node];
+
+		if (p->entry[i].fused)
+			continue;
+		lw->y = p->entry[i].y;
+		lw->act = p->entry[i].act;
+		NE_RETURN_IF(ne_op_info(n->op)->lower(lw, n));
+	}
+	ret->n = lw->n_step - ret->first;
+	return 0;
+}
+
+/* Where the activations are, for the observer; and the exits' outputs. */
+static int describe_places(struct planner *p, struct ne_plan *plan)
+{
+	const struct ne_graph *g = p->g;
+	uint32_t n_out = g->exit[0].n_out;
+
+	plan->out = calloc((size_t)(p->depth + 1) * n_out, sizeof(*plan->out));
+	plan->place = calloc(g->n_tensor + 1u, sizeof(*plan->place));
+	if (!plan->out || !plan->place)
+		return ne_fail(p->lw->err, ENOMEM, "out of memory building a plan");
+	for (uint32_t e = 0; e <= p->depth; e++)
+		for (uint32_t k = 0; k < n_out; k++)
+			plan->out[e * n_out + k] = p->ref[g->exit[e].out[k]];
+	for (uint32_t t = 0; t < g->n_tensor; t++) {
+		uint32_t root = p->root[t];
+		bool there = p->item_of[root] != NE_NONE || p->ref[t].base >= NE_BASE_IN;
+
+		if (!g->tensor[t].data && there)
+			plan->place[plan->n_place++] = (struct ne_place){
+				.tensor = t,
+				.root = root,
+				.ref = p->ref[t],
+				.elements = ne_shape_elements(&p->shape[t]),
+			};
+	}
+	return 0;
+}
+
+static int build(struct planner *p, struct ne_plan *plan)
+{
+	struct ne_lower *lw = p->lw;
+
+	NE_RETURN_IF(order_nodes(p));
+	count_users(p);
+	fuse(p);
+	share_memory(p);
+	level_shapes(p);
+	find_lifetimes(p);
+	NE_RETURN_IF(place_tensors(p, &plan->arena_bytes));
+	lw->shape = p->shape;
+	lw->ref = p->ref;
+	plan->depth = p->depth;
+	for (uint32_t e = 0; e <= p->depth; e++) {
+		NE_RETURN_IF(lower_segment(p, p->trunk[e], &plan->trunk[e]));
+		if (e < p->depth)
+			NE_RETURN_IF(lower_segment(p, p->head[e], &plan->head[e]));
+	}
+	return describe_places(p, plan);
+}
+
+int ne_plan_build(struct ne_lower *lw, const struct ne_level *level, struct ne_plan *ret)
+{
+	struct ne_plan plan = {0};
+	struct planner p;
+	int r;
+
+	NE_RETURN_IF(planner_init(&p, lw, level->depth));
+	lw->step = NULL;
+	lw->n_step = lw->step_capacity = 0;
+	r = build(&p, &plan);
+	plan.step = lw->step;
+	plan.n_step = lw->n_step;
+	lw->step = NULL;
+	lw->shape = NULL;
+	lw->ref = NULL;
+	planner_done(&p);
+	if (r < 0) {
+		ne_plan_done(&plan);
+		return r;
+	}
+	*ret = plan;
+	return 0;
+}
+
+void ne_plan_done(struct ne_plan *p)
+{
+	free(p->step);
+	free(p->out);
+	free(p->place);
+	*p = (struct ne_plan){0};
+}
