@@ -150,6 +150,7 @@ $(eval $(call archive,$(DAEMON_LIB),$(DAEMON_SRC),))
 $(eval $(call archive,$(CTL_LIB),$(CTL_SRC),))
 
 $(CLIENT_SO): $(call obj,$(CLIENT_SRC)) libclient/libneap.map
+	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(NEAP_LDFLAGS) -shared -Wl,-soname,libneap.so.$(SOVERSION) \
 		-Wl,--version-script=libclient/libneap.map -Wl,-z,defs -o $@ $(filter %.o,$^)
