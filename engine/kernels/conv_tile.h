@@ -39,13 +39,14 @@
 
 #define TILE_INLINE static inline __attribute__((always_inline))
 
-/* GCC's partial redundancy elimination makes second copies of all sums live, and spills them. */
+/* GCC's partial redundancy elimination makes second copies of all sums live and spills them, and
+ * its scheduling before register allocation (arm64) loads more weights than there are registers. */
 #ifdef __clang__
 #define TILE_UNROLL _Pragma("unroll")
-#define TILE_NO_PRE
+#define TILE_NO_SPILL
 #else
 #define TILE_UNROLL _Pragma("GCC unroll 32")
-#define TILE_NO_PRE __attribute__((optimize("no-tree-pre")))
+#define TILE_NO_SPILL __attribute__((optimize("no-tree-pre", "no-schedule-insns")))
 #endif
 
 /* 37 cache lines: an odd number, so that rows do not meet in the same L1 sets; a 3x3 window of 256
@@ -215,7 +216,7 @@ typedef void tile_fn(const tile_args *a, struct tile_panel *panel, const struct 
 		     uint32_t p, uint32_t block);
 
 #define TILE(mr, nb)                                                                               \
-	TILE_NO_PRE static void tile_##mr##x##nb(const tile_args *a, struct tile_panel *panel,                 \
+	TILE_NO_SPILL static void tile_##mr##x##nb(const tile_args *a, struct tile_panel *panel,                 \
 				     const struct tile_chunk *first, uint32_t p, uint32_t block)   \
 	{                                                                                          \
 		tile_any(a, panel, first, p, block, mr, nb);                                       \

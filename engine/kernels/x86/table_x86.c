@@ -13,6 +13,8 @@ static void init_sse41(struct ne_kernels *k)
 	k->conv_s8_kr = 2;
 	k->conv_s8_shift = 0;
 	k->conv_f32 = ne_conv_f32_sse41;
+	k->dw_s8 = ne_dw_s8_sse41;
+	k->dw_f32 = ne_dw_f32_sse41;
 	k->conv_f32_nr = 4;
 }
 
@@ -24,6 +26,8 @@ static void init_avx2(struct ne_kernels *k)
 	k->conv_s8_kr = 2;
 	k->conv_s8_shift = 0;
 	k->conv_f32 = ne_conv_f32_avx2;
+	k->dw_s8 = ne_dw_s8_avx2;
+	k->dw_f32 = ne_dw_f32_avx2;
 	k->conv_f32_nr = 8;
 }
 
@@ -31,6 +35,7 @@ static void init_avxvnni(struct ne_kernels *k)
 {
 	k->cpu = "avxvnni";
 	k->conv_s8 = ne_conv_s8_avxvnni;
+	k->dw_s8 = ne_dw_s8_avxvnni;
 	k->conv_s8_nr = 8;
 	k->conv_s8_kr = 4;
 	k->conv_s8_shift = 128;
@@ -44,6 +49,8 @@ static void init_avx512vnni(struct ne_kernels *k)
 	k->conv_s8_kr = 4;
 	k->conv_s8_shift = 128;
 	k->conv_f32 = ne_conv_f32_avx512vnni;
+	k->dw_s8 = ne_dw_s8_avx512vnni;
+	k->dw_f32 = ne_dw_f32_avx512vnni;
 	k->conv_f32_nr = 16;
 }
 
