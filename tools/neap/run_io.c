@@ -49,6 +49,14 @@ static void list_names(const struct ne_program *p, get_io *get, uint32_t n, char
 					 get(p, i)->name);
 }
 
+/* "NAME=PATH" with an unknown name is an error and no odd file name; "./a=b" stays a path. */
+static bool names_nothing(const char *word)
+{
+	const char *equals = strchr(word, '=');
+
+	return equals && !memchr(word, '/', (size_t)(equals - word));
+}
+
 static int assign(const struct ne_program *p, get_io *get, uint32_t n, const char *what,
 		  const struct option_list *words, const char **path, struct ne_error *err)
 {
@@ -62,6 +70,11 @@ static int assign(const struct ne_program *p, get_io *get, uint32_t n, const cha
 
 		if (i >= 0) {
 			word += strlen(get(p, (uint32_t)i)->name) + 1;
+		} else if (names_nothing(word)) {
+			return ne_fail(err, EINVAL,
+				       "--%s %.60s: no such %s; the model has %s (for a file with "
+				       "'=' in its name write ./)",
+				       what, word, what, names);
 		} else {
 			while (next < n && path[next])
 				next++;
