@@ -72,3 +72,31 @@ bench:
 	@packaging/setup build bench
 	@$(MAKE) --no-print-directory all $(BENCH)
 	@tests/bench/run $(O)
+
+# ---- fuzzing: one target per way in, all code instrumented by clang ----
+FUZZ_SECONDS ?= 600
+FUZZ := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+# Targets for the make below, whose O is $(O)/fuzz/build.
+$(addprefix $(O)/tests/fuzz/,$(FUZZ)): $(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o \
+		$(O)/obj/tests/unit/container_models.o $(ARCHIVES)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(link) -fsanitize=fuzzer $(TEST_LIBS) -lcmocka
+
+.PHONY: fuzz-build fuzz-short
+fuzz-build:
+	@$(MAKE) --no-print-directory O=$(O)/fuzz/build CC=clang CFLAGS='-O1 -g' WARN= \
+		SAN=address,undefined,fuzzer-no-link \
+		$(addprefix $(O)/fuzz/build/tests/fuzz/,$(FUZZ))
+	@for f in $(FUZZ); do ln -f $(O)/fuzz/build/tests/fuzz/$$f $(O)/fuzz/$$f; done
+fuzz-short: fuzz-build
+	@for f in $(FUZZ); do echo "fuzz: $$f"; tests/fuzz/run $(O)/fuzz/$$f || exit 1; done
+fuzz:
+	@packaging/setup build test
+	@$(MAKE) --no-print-directory fuzz-build
+	@for f in $(FUZZ); do echo "fuzz: $$f, $(FUZZ_SECONDS) s"; \
+		tests/fuzz/run $(O)/fuzz/$$f $(FUZZ_SECONDS) || exit 1; done
+
+# Each allocation of the container's test is routed through the test, which makes it fail in turn.
+$(O)/tests/unit/test_container_memory: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc \
+	-Wl,--wrap=realloc,--wrap=free
