@@ -15,6 +15,17 @@ static void init_sse41(struct ne_kernels *k)
 	k->conv_f32 = ne_conv_f32_sse41;
 	k->dw_s8 = ne_dw_s8_sse41;
 	k->dw_f32 = ne_dw_f32_sse41;
+	k->maxpool_s8 = ne_maxpool_s8_sse41;
+	k->maxpool_f32 = ne_maxpool_f32_sse41;
+	k->avgpool_s8 = ne_avgpool_s8_sse41;
+	k->avgpool_f32 = ne_avgpool_f32_sse41;
+	k->add_s8 = ne_add_s8_sse41;
+	k->add_f32 = ne_add_f32_sse41;
+	k->mul_f32 = ne_mul_f32_sse41;
+	k->clamp_f32 = ne_clamp_f32_sse41;
+	k->hardswish_f32 = ne_hardswish_f32_sse41;
+	k->quantise_s8 = ne_quantise_s8_sse41;
+	k->dequantise_s8 = ne_dequantise_s8_sse41;
 	k->conv_f32_nr = 4;
 }
 
@@ -28,6 +39,18 @@ static void init_avx2(struct ne_kernels *k)
 	k->conv_f32 = ne_conv_f32_avx2;
 	k->dw_s8 = ne_dw_s8_avx2;
 	k->dw_f32 = ne_dw_f32_avx2;
+	k->fft_f32 = ne_fft_f32_avx2;
+	k->maxpool_s8 = ne_maxpool_s8_avx2;
+	k->maxpool_f32 = ne_maxpool_f32_avx2;
+	k->avgpool_s8 = ne_avgpool_s8_avx2;
+	k->avgpool_f32 = ne_avgpool_f32_avx2;
+	k->add_s8 = ne_add_s8_avx2;
+	k->add_f32 = ne_add_f32_avx2;
+	k->mul_f32 = ne_mul_f32_avx2;
+	k->clamp_f32 = ne_clamp_f32_avx2;
+	k->hardswish_f32 = ne_hardswish_f32_avx2;
+	k->quantise_s8 = ne_quantise_s8_avx2;
+	k->dequantise_s8 = ne_dequantise_s8_avx2;
 	k->conv_f32_nr = 8;
 }
 
@@ -51,6 +74,15 @@ static void init_avx512vnni(struct ne_kernels *k)
 	k->conv_f32 = ne_conv_f32_avx512vnni;
 	k->dw_s8 = ne_dw_s8_avx512vnni;
 	k->dw_f32 = ne_dw_f32_avx512vnni;
+	k->maxpool_f32 = ne_maxpool_f32_avx512vnni;
+	k->avgpool_f32 = ne_avgpool_f32_avx512vnni;
+	k->add_s8 = ne_add_s8_avx512vnni;
+	k->add_f32 = ne_add_f32_avx512vnni;
+	k->mul_f32 = ne_mul_f32_avx512vnni;
+	k->clamp_f32 = ne_clamp_f32_avx512vnni;
+	k->hardswish_f32 = ne_hardswish_f32_avx512vnni;
+	k->quantise_s8 = ne_quantise_s8_avx512vnni;
+	k->dequantise_s8 = ne_dequantise_s8_avx512vnni;
 	k->conv_f32_nr = 16;
 }
 

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: MIT */
+/* Operators on each f32 element by itself, AVX-512. */
+#define NE_SET(op) ne_##op##_avx512vnni
+#include "engine/kernels/elementwise_f32.h"

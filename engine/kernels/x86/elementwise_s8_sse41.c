@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: MIT */
+/* Operators on each s8 element by itself, SSE4.1. */
+#define NE_SET(op) ne_##op##_sse41
+#include "engine/kernels/elementwise_s8.h"
