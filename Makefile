@@ -135,7 +135,7 @@ $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(NEAP_CPPFLAGS) $(CPPFLAGS) $(CFLAGS) $(NEAP_CFLAGS) -c -o $@ $<
-$(call obj,$(call find_c,tools/neap/import) tests/unit/test_onnx.c): | $(GEN_HDR)
+$(call obj,$(call find_c,tools/neap/import) $(wildcard tests/unit/test_onnx*.c)): | $(GEN_HDR)
 
 define archive # file, sources, extra objects
 $(1): $$(call obj,$(2)) $(3)

@@ -346,6 +346,8 @@ static void print_summary(const struct ne_model *m, const struct import_args *a)
 	if (stat(a->out, &st) == 0)
 		printf(", %lld bytes", (long long)st.st_size);
 	printf("\n");
+	if (ne_model_get_note(m, "outputs"))
+		fprintf(stderr, "neap import: outputs are %s\n", ne_model_get_note(m, "outputs"));
 }
 
 static void print_failure(const struct import_args *a, int r, const struct ne_error *err)

@@ -11,8 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* From 7 on broadcasting is NumPy's. 22 and 23 only added types to the operators read here. */
 #define OPSET_MIN 7
-#define OPSET_MAX 21
+#define OPSET_MAX 23
 
 int onnx_parse_shape(const char *text, struct onnx_shape *ret, struct ne_error *err)
 {
@@ -123,11 +124,6 @@ static int add_input(struct onnx *o, const Onnx__ValueInfoProto *v)
 	if (ne_shape_elements(&shape) == 0)
 		return ne_fail(o->err, E2BIG, "input '%.80s' is larger than %zu elements", v->name,
 			       NE_MAX_ELEMENTS);
-	if (shape.rank == 0 || shape.dim[0] != 1)
-		return ne_fail(o->err, EOPNOTSUPP,
-			       "input '%.60s' has a batch of %d; neap runs one at a time, give "
-			       "--shape %.60s=1x...",
-			       v->name, shape.rank ? shape.dim[0] : 0, v->name);
 	if (o->g->n_in == NE_MAX_IO)
 		return ne_fail(o->err, E2BIG, "more than %u inputs", NE_MAX_IO);
 	id = ne_graph_add_tensor(o->g, v->name, dtype, &shape);
@@ -203,6 +199,7 @@ static int output_tensor(struct onnx *o, const struct onnx_value *v, const uint3
 			 uint32_t n_done)
 {
 	uint32_t t = (uint32_t)v->tensor, in = t;
+	struct ne_shape shape = o->g->tensor[t].shape; /* the array grows below */
 	struct ne_attr attr = {.groups = 1};
 	bool copy = false;
 	int id;
@@ -213,7 +210,7 @@ static int output_tensor(struct onnx *o, const struct onnx_value *v, const uint3
 		copy |= done[i] == t;
 	if (!copy)
 		return (int)t;
-	id = ne_graph_add_tensor(o->g, v->name, o->g->tensor[t].dtype, &o->g->tensor[t].shape);
+	id = ne_graph_add_tensor(o->g, v->name, o->g->tensor[t].dtype, &shape);
 	if (id < 0)
 		return id;
 	if (ne_graph_add_node(o->g, NE_OP_RESHAPE, v->name, 1, &in, 1, &(uint32_t){(uint32_t)id},
@@ -240,6 +237,7 @@ static int add_outputs(struct onnx *o, const Onnx__GraphProto *g)
 				       name);
 		if (v->constant)
 			return ne_fail(o->err, EOPNOTSUPP, "output '%.80s' is a constant", name);
+		o->real_outputs |= v->quantised;
 		id = output_tensor(o, v, out, i);
 		copy = strdup(name);
 		if (id < 0 || !copy) {
@@ -308,6 +306,8 @@ static int finish(struct onnx *o, struct ne_model *m)
 	for (uint32_t i = 0; i < m->graph.n_in; i++)
 		if (o->in_quant[i].scale > 0)
 			m->width[0].quant[m->graph.in[i]] = o->in_quant[i];
+	if (o->real_outputs)
+		NE_RETURN_IF(ne_model_set_note(m, "outputs", "real values of 8-bit outputs"));
 	return ne_model_check(m, o->err);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * ONNX models to neap graphs. Opsets 7 to 21 of the default domain; the operators are those of the
+ * ONNX models to neap graphs. Opsets 7 to 23 of the default domain; the operators are those of the
  * table in onnx_ops.c. Declared inputs and outputs keep ONNX's names, shapes and layout (NCHW);
  * inside, activations are NHWC. A symbolic batch is 1. A model in QDQ form becomes the f32 model
  * that it stands for; its 8-bit outputs become real values.

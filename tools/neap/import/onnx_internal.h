@@ -40,6 +40,7 @@ struct onnx {
 	uint32_t n_value, cap_value;
 	uint32_t *slot; /* [n_slot] 1 + index of a value, 0 = free; n_slot a power of two */
 	uint32_t n_slot;
+	bool real_outputs;                   /* an 8-bit output became real values */
 	struct ne_quant in_quant[NE_MAX_IO]; /* of the graph's inputs; scale 0 = none */
 };
 

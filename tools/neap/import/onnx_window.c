@@ -10,6 +10,14 @@ struct axes {
 	int64_t in[2], k[2], s[2], d[2], before[2], after[2];
 };
 
+static int batch_refused(struct onnx *o, const onnx_node *n, const struct ne_shape *s)
+{
+	return onnx_fail(o, n, EOPNOTSUPP,
+			 "a batch of %d; neap runs one image at a time: give the model's input a "
+			 "batch of 1 with --shape NAME=1x...",
+			 s->dim[0]);
+}
+
 static int read_list(struct onnx *o, const onnx_node *n, const char *name, uint32_t spatial,
 		     int64_t absent, int64_t least, int64_t *ret)
 {
@@ -78,6 +86,8 @@ static int read_axes(struct onnx *o, const onnx_node *n, int x, const int64_t *k
 		return onnx_fail(o, n, EOPNOTSUPP,
 				 "input of rank %u; one or two spatial axes are supported",
 				 s->rank);
+	if (s->dim[0] != 1)
+		return batch_refused(o, n, s);
 	*a = (struct axes){.spatial = s->rank - 2};
 	for (uint32_t i = 0; i < a->spatial; i++)
 		a->in[i] = s->dim[2 + i];
@@ -297,6 +307,8 @@ static int global_mean(struct onnx *o, const onnx_node *n, int x, uint32_t rank,
 	if (x < 0)
 		return x;
 	s = onnx_shape_of(o, x);
+	if (s->dim[0] != 1)
+		return batch_refused(o, n, s);
 	if (s->rank == 3) {
 		image[0] = s->dim[0];
 		image[1] = 1;
