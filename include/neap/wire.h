@@ -125,8 +125,10 @@ struct neap_msg_model_reply {
 	struct neap_wire_io io[2 * NEAP_WIRE_MAX_IO]; /* inputs, then outputs from n_in on */
 };
 
-/* The memfd of a good reply is sealed SHRINK|GROW|WRITE; its text has no NUL and at most this many
- * bytes. The message ends with the text's NUL or anywhere behind it. */
+/* The message ends with the text's NUL or anywhere behind it. The reply is a bare header with one
+ * descriptor, whether it failed or not: a memfd sealed SHRINK|GROW|WRITE that holds the JSON text (no
+ * NUL, at most NEAP_WIRE_JSON_BYTES); of a failure {"error": "why"}. Only where the daemon has no
+ * memory for that, a failed reply as of other messages. */
 #define NEAP_WIRE_JSON_BYTES (4u << 20)
 struct neap_msg_control {
 	struct neap_msg h;
