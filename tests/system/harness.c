@@ -21,6 +21,7 @@
 
 #define START_MS 30000 /* sanitizers on a busy machine are slow to start */
 #define STOP_MS  30000
+#define IN_USE   "another daemon serves"
 
 /* The one of this process: a failed check has to find it. */
 static struct harness *current;
@@ -62,7 +63,7 @@ static void show_log(const struct harness *h)
 		return;
 	fseek(f, 0, SEEK_END);
 	size = ftell(f);
-	fseek(f, size > 12000 ? size - 12000 : 0, SEEK_SET);
+	fseek(f, size > 4000 ? size - 4000 : 0, SEEK_SET);
 	fprintf(stderr, "---- the daemon's log ----\n");
 	while (fgets(line, sizeof(line), f))
 		fputs(line, stderr);
@@ -311,42 +312,6 @@ static bool dead(struct harness *h, int *ret_status)
 	return false;
 }
 
-int harness_launch(struct harness *h, int timeout_ms)
-{
-	struct neap_options opt = {.socket = h->socket, .no_reconnect = true, .name = "harness"};
-	double until = now_s() + timeout_ms / 1000.0;
-	int ret, status;
-
-	h->pid = fork();
-	if (h->pid < 0) {
-		h->pid = 0;
-		return -errno;
-	}
-	if (!h->pid)
-		exec_daemon(h);
-	for (;;) {
-		struct neap *n;
-
-		ret = neap_connect(&opt, &n);
-		if (!ret) {
-			neap_close(n);
-			return 0;
-		}
-		if (dead(h, &status))
-			return -ECHILD;
-		if (now_s() > until)
-			return ret;
-		sleep_ms(5);
-	}
-}
-
-void harness_start(struct harness *h)
-{
-	int ret = harness_launch(h, START_MS);
-
-	CHECK(ret == 0, "the daemon does not start: %s", neap_last_error(NULL));
-}
-
 unsigned harness_log_count(const struct harness *h, const char *text)
 {
 	FILE *f = fopen(h->log, "r");
@@ -359,6 +324,63 @@ unsigned harness_log_count(const struct harness *h, const char *text)
 		n += strstr(line, text) != NULL;
 	fclose(f);
 	return n;
+}
+
+static int spawn(struct harness *h)
+{
+	h->pid = fork();
+	if (h->pid < 0) {
+		h->pid = 0;
+		return -errno;
+	}
+	if (!h->pid)
+		exec_daemon(h);
+	return 0;
+}
+
+int harness_launch(struct harness *h, int timeout_ms)
+{
+	struct neap_options opt = {.socket = h->socket, .no_reconnect = true, .name = "harness"};
+	double until = now_s() + timeout_ms / 1000.0;
+	unsigned in_use = harness_log_count(h, IN_USE), now_in_use;
+	int ret, status;
+
+	ret = spawn(h);
+	if (ret < 0)
+		return ret;
+	for (;;) {
+		struct neap *n;
+
+		ret = neap_connect(&opt, &n);
+		if (!ret) {
+			neap_close(n);
+			return 0;
+		}
+		if (dead(h, &status)) {
+			/* The kernel takes apart the io_uring of a killed daemon a little after
+			 * its death; until then the old socket listens. A service manager would
+			 * try again as well. */
+			now_in_use = harness_log_count(h, IN_USE);
+			if (now_in_use == in_use || now_s() > until)
+				return -ECHILD;
+			in_use = now_in_use;
+			sleep_ms(20);
+			ret = spawn(h);
+			if (ret < 0)
+				return ret;
+			continue;
+		}
+		if (now_s() > until)
+			return ret;
+		sleep_ms(5);
+	}
+}
+
+void harness_start(struct harness *h)
+{
+	int ret = harness_launch(h, START_MS);
+
+	CHECK(ret == 0, "the daemon does not start: %s", neap_last_error(NULL));
 }
 
 static void check_reports(const struct harness *h)

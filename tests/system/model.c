@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <cjson/cJSON.h>
+
 #include "engine/model/container.h"
 
 #define CHANNELS 24
@@ -270,4 +272,94 @@ void input_fill(void *in, size_t bytes, uint64_t *state)
 
 	for (size_t i = 0; i < bytes / sizeof(*f); i++)
 		f[i] = (float)(random_u32(state) >> 8) / 16777216.0f;
+}
+
+/* ---- an application ---- */
+
+void user_open(struct user *u, struct harness *h, const char *model, const struct neap_options *opt)
+{
+	u->n = harness_connect(h, opt);
+	CHECK_OK(neap_model_open(u->n, model, &u->m));
+	CHECK_OK(neap_buffer_new(u->n, neap_model_info(u->m)->in_bytes, NEAP_BUFFER_INPUT, &u->in));
+	CHECK_OK(neap_buffer_new(u->n, neap_model_info(u->m)->out_bytes, NEAP_BUFFER_OUTPUT,
+				 &u->out));
+	u->rq = (struct neap_request){.model = u->m, .in = u->in, .out = u->out};
+}
+
+void user_close(struct user *u)
+{
+	neap_buffer_free(u->in);
+	neap_buffer_free(u->out);
+	neap_model_close(u->m);
+	neap_close(u->n);
+}
+
+struct neap_completion user_run(struct user *u, struct oracle *o, uint64_t *state)
+{
+	struct neap_completion c;
+	int ret;
+
+	input_fill(neap_buffer_data(u->in), o->in_bytes, state);
+	ret = neap_run(u->n, &u->rq, &c);
+	CHECK(ret == 0, "%s: %s", neap_strerror(ret), neap_last_error(u->n));
+	CHECK(oracle_agrees(o, c.level, neap_buffer_data(u->in), neap_buffer_data(u->out)),
+	      "level %u: the answer is not what the engine gives here", c.level);
+	return c;
+}
+
+void serves(struct harness *h)
+{
+	uint64_t state = 99;
+	struct oracle o;
+	struct user u;
+
+	harness_check(h);
+	oracle_open_installed(&o, h, "quick");
+	user_open(&u, h, "quick", NULL);
+	for (int i = 0; i < 3; i++)
+		user_run(&u, &o, &state);
+	user_close(&u);
+	oracle_close(&o);
+	harness_check(h);
+}
+
+void run_case(struct harness *h, const char *name, void (*fn)(struct harness *h))
+{
+	double t = now_s();
+
+	fn(h);
+	serves(h);
+	printf("ok - %s (%.2f s)\n", name, now_s() - t);
+}
+
+double status_number(struct harness *h, const char *key)
+{
+	char *text = harness_control(h, "status", NULL), part[64];
+	cJSON *j = cJSON_Parse(text);
+	const cJSON *v = j;
+	double number;
+
+	CHECK(j, "status is not JSON: %s", text);
+	while (*key) {
+		size_t n = strcspn(key, ".");
+
+		snprintf(part, sizeof(part), "%.*s", (int)n, key);
+		v = cJSON_GetObjectItemCaseSensitive(v, part);
+		key += n + (key[n] == '.');
+	}
+	CHECK(cJSON_IsNumber(v), "no number %s in %s", part, text);
+	number = v->valuedouble;
+	cJSON_Delete(j);
+	free(text);
+	return number;
+}
+
+void status_wait(struct harness *h, const char *key, double want, unsigned timeout_ms)
+{
+	double until = now_s() + timeout_ms / 1000.0, have;
+
+	while ((have = status_number(h, key)) != want) {
+		CHECK(now_s() < until, "%s is %g, not %g", key, have, want);
+		sleep_ms(10);
+	}
 }

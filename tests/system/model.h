@@ -44,6 +44,30 @@ bool oracle_agrees(struct oracle *o, uint32_t level, const void *in, const void 
 /* Microseconds of one run of @level here. */
 double oracle_time_us(struct oracle *o, uint32_t level);
 
+/* An orderly application with one model and one pair of buffers. */
+struct user {
+	struct neap *n;
+	struct neap_model *m;
+	struct neap_buffer *in, *out;
+	struct neap_request rq;
+};
+void user_open(struct user *u, struct harness *h, const char *model,
+	       const struct neap_options *opt);
+void user_close(struct user *u);
+/* neap_run() of u->rq with fresh input; the answer must agree with @o. Fails unless it succeeds. */
+struct neap_completion user_run(struct user *u, struct oracle *o, uint64_t *state);
+
+/* Does the daemon still answer as it should? Needs the model "quick" in place. */
+void serves(struct harness *h);
+/* Runs one case, says so, and asks whether the daemon still serves. */
+void run_case(struct harness *h, const char *name, void (*fn)(struct harness *h));
+#define RUN_CASE(h, fn) run_case(h, #fn, fn)
+
+/* A number of "neapctl status", e.g. "sessions" or "counters.answered". */
+double status_number(struct harness *h, const char *key);
+/* Waits until the number is @want. */
+void status_wait(struct harness *h, const char *key, double want, unsigned timeout_ms);
+
 /* Random input of @bytes: floats from 0 to 1. */
 void input_fill(void *in, size_t bytes, uint64_t *state);
 

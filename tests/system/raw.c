@@ -13,6 +13,14 @@
 
 #define REPLY_MS 20000
 
+void (*raw_step)(void);
+
+static void step(void)
+{
+	if (raw_step)
+		raw_step();
+}
+
 void raw_connect(struct raw *r, struct harness *h)
 {
 	struct sockaddr_un a = {.sun_family = AF_UNIX};
@@ -22,7 +30,9 @@ void raw_connect(struct raw *r, struct harness *h)
 	r->fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	CHECK(r->fd >= 0);
 	strcpy(a.sun_path, h->socket);
+	step();
 	CHECK(connect(r->fd, (struct sockaddr *)&a, sizeof(a)) == 0, "%s", strerror(errno));
+	step();
 }
 
 void raw_close(struct raw *r)
@@ -119,9 +129,11 @@ void raw_call(struct raw *r, struct neap_msg *m, size_t bytes, const int *fds, i
 	ret->n_fd = 0;
 	if (ret->bytes < 0)
 		return;
+	step();
 	do
 		raw_receive(r, ret, REPLY_MS);
 	while (ret->bytes > 0 && ret->m.h.type == NEAP_MSG_WAKE);
+	step();
 }
 
 static void expect(const struct raw_reply *r, unsigned type, size_t bytes, const char *what)
@@ -236,10 +248,13 @@ void raw_push(struct raw *r, const struct neap_sqe *sqe)
 	uint32_t tail = r->client->sq_tail;
 
 	r->client->sqe[tail & (r->entries - 1)] = *sqe;
+	step();
 	__atomic_store_n(&r->client->sq_tail, tail + 1, __ATOMIC_RELEASE);
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	step();
 	if (__atomic_load_n(&r->daemon->asleep, __ATOMIC_RELAXED))
 		raw_ring(r);
+	step();
 }
 
 void raw_submit(struct raw *r, uint64_t user_data)
@@ -259,6 +274,7 @@ bool raw_complete(struct raw *r, struct neap_cqe *ret, int timeout_ms)
 			return false;
 		sleep_ms(1);
 	}
+	step();
 	*ret = r->daemon->cqe[head & (r->entries - 1)];
 	__atomic_store_n(&r->client->cq_head, head + 1, __ATOMIC_RELEASE);
 	return true;

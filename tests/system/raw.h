@@ -37,6 +37,9 @@ struct raw_reply {
 	} m;
 };
 
+/* Called between any two steps that another process could see; NULL = not. */
+extern void (*raw_step)(void);
+
 void raw_connect(struct raw *r, struct harness *h);
 void raw_close(struct raw *r); /* unmaps and closes all that is open */
 
