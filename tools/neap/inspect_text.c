@@ -177,7 +177,11 @@ static void print_levels(const struct inspection *s)
 		else
 			printf("  %7s\n", "-");
 	}
-	puts("* off the front: reached only by leaving a deeper level early");
+	for (uint32_t i = 0; i < s->m->n_level; i++)
+		if (!(s->m->level[i].flags & NE_LEVEL_PARETO)) {
+			puts("* off the front: reached only by leaving a deeper level early");
+			break;
+		}
 	if (s->m->confidence > 0)
 		printf("exits are left at confidence %g\n", (double)s->m->confidence);
 }

@@ -152,7 +152,12 @@ static int draw(const struct plot_command *c, char **ret, size_t *ret_bytes, str
 {
 	const char *slash = strrchr(c->model, '/'), *name = ne_model_get_note(c->m, "name");
 	char title[160], x_title[96] = "multiply-accumulates of one inference";
-	struct plot plot = {.y_title = "accuracy, %", .x_title = x_title, .title = c->title};
+	struct plot plot = {
+		.y_title = "accuracy, %",
+		.x_title = x_title,
+		.title = c->title,
+		.caption = "d depth (exit), w width; rings: off the front",
+	};
 	int rc;
 
 	if (c->latency_us)

@@ -149,7 +149,7 @@ static void make_axes(struct drawing *d)
 		log_ticks(&d->x);
 	else
 		linear_ticks(&d->x, 7);
-	linear_ticks(&d->y, 6);
+	linear_ticks(&d->y, 9);
 }
 
 static void print_tick(FILE *to, double v, bool si)
@@ -278,7 +278,8 @@ static void draw_label(struct drawing *d, const struct plot_point *p)
 				{x - 12 - w, y - 16}};
 
 	for (unsigned i = 0; *p->label && i < NE_ARRAY_SIZE(at); i++) {
-		struct box b = {at[i][0], at[i][1] - CHAR_HIGH + 2, at[i][0] + w, at[i][1] + 2};
+		struct box b = {at[i][0] - 3, at[i][1] - CHAR_HIGH + 2, at[i][0] + w + 3,
+				at[i][1] + 2};
 
 		if (!is_free(d, b))
 			continue;
@@ -370,6 +371,8 @@ static void draw_head(const struct drawing *d)
 		"<text class=\"head\" x=\"%d\" y=\"24\">",
 		WIDTH, HEIGHT, LEFT);
 	put_escaped(d->to, d->p->title);
+	fprintf(d->to, "</text>\n<text class=\"tick\" x=\"%d\" y=\"%d\">", LEFT, TOP - 10);
+	put_escaped(d->to, d->p->caption ? d->p->caption : "");
 	fputs("</text>\n", d->to);
 }
 

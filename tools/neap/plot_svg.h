@@ -18,6 +18,7 @@ struct plot_point {
 
 struct plot {
 	const char *title, *x_title, *y_title;
+	const char *caption;                /* small, under the title; may be NULL */
 	char series_name[PLOT_COLOURS][24]; /* legend; "" = not used */
 	bool x_si;                          /* tick labels of x with k, M, G */
 	struct plot_point *point;
