@@ -26,6 +26,8 @@
 #define LOG_FROM  4.0 /* the x axis is logarithmic from this ratio of largest to smallest */
 #define MAX_TICKS 64u
 
+#define LINE_BOXES 16 /* that keep labels off a piece of the front */
+
 struct box {
 	double x0, y0, x1, y1;
 };
@@ -42,7 +44,7 @@ struct drawing {
 	FILE *to;
 	struct plot *p;
 	struct axis x, y;
-	struct box taken[3 * PLOT_MAX_POINTS]; /* by dots, labels and the front */
+	struct box taken[20 * PLOT_MAX_POINTS]; /* by dots, labels and the front */
 	unsigned n_taken;
 };
 
@@ -245,8 +247,9 @@ static void draw_front(struct drawing *d)
 		best = p->y;
 		fprintf(d->to, "%c%.1f %.1f", first ? 'M' : 'L', x, y);
 		/* Labels keep off the line: small boxes along it. */
-		for (int k = 1; !first && k < 4; k++) {
-			double mx = x0 + (x - x0) * k / 4, my = y0 + (y - y0) * k / 4;
+		for (int k = 1; !first && k < LINE_BOXES; k++) {
+			double mx = x0 + (x - x0) * k / LINE_BOXES;
+			double my = y0 + (y - y0) * k / LINE_BOXES;
 
 			take(d, (struct box){mx - 2, my - 2, mx + 2, my + 2});
 		}
@@ -272,10 +275,9 @@ static void draw_label(struct drawing *d, const struct plot_point *p)
 	double w = CHAR_WIDTH * (double)strlen(p->label);
 	double x = place(&d->x, p->x), y = place(&d->y, p->y);
 	const double at[][2] = {/* left edge, baseline */
-				{x + 8, y + 14},     {x + 9, y + 4},      {x - 8 - w, y - 6},
-				{x - w / 2, y - 9},  {x - w / 2, y + 18}, {x - 9 - w, y + 4},
-				{x + 8, y - 6},      {x - 8 - w, y + 14}, {x + 12, y + 24},
-				{x - 12 - w, y - 16}};
+				{x + 8, y + 14},    {x + 9, y + 4},      {x - 8 - w, y - 6},
+				{x - w / 2, y - 9}, {x - w / 2, y + 18}, {x - 9 - w, y + 4},
+				{x + 8, y - 6},     {x - 8 - w, y + 14}, {x + 6, y + 24}};
 
 	for (unsigned i = 0; *p->label && i < NE_ARRAY_SIZE(at); i++) {
 		struct box b = {at[i][0] - 3, at[i][1] - CHAR_HIGH + 2, at[i][0] + w + 3,
