@@ -110,7 +110,7 @@ struct neap_model_info {
 };
 
 /* Opens the model that the daemon serves as @name. -ENOENT: none of that name. The file may be
- * replaced meanwhile (neap_completion.generation tells); if its inputs or outputs then differ,
+ * replaced meanwhile (neap_completion.generation tells); if it is removed or its shapes differ,
  * requests complete with -ESTALE: close the model and open it again. */
 int neap_model_open(struct neap *n, const char *name, struct neap_model **ret_model);
 void neap_model_close(struct neap_model *m);
