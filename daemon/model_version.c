@@ -15,8 +15,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define FILE_BYTES_DEFAULT ((size_t)256 << 20) /* as struct ne_limits says */
-#define TIMING_RUNS        7
+#define FILE_BYTES_DEFAULT  ((size_t)256 << 20) /* as struct ne_limits says */
+#define TIMING_ROUNDS       15
+#define TIMING_LEAST_ROUNDS 4
+#define TIMING_SHORT_US     10000
+#define TIMING_NOISE        1.15f /* measured times that differ by less may be equal */
 
 static int read_all(int fd, char *data, size_t bytes, struct ne_error *err)
 {
@@ -204,9 +207,59 @@ static void io_pointers(const struct model_io *io, char *in_block, char *out_blo
 		out[i] = out_block + io->io[io->n_in + i].offset;
 }
 
+static double seconds_between(const struct timespec *a, const struct timespec *b)
+{
+	return (double)(b->tv_sec - a->tv_sec) + (double)(b->tv_nsec - a->tv_nsec) * 1e-9;
+}
+
+/*
+ * One timed run, in microseconds; negative errno where it does not run. The lesser of the time that
+ * passed and the CPU time of this thread: the first is finer, the second leaves out when somebody
+ * else had the CPU.
+ */
+static double time_once(struct model_version *v, uint32_t level, const void *const *in,
+			void *const *out)
+{
+	struct timespec wall[2], cpu[2];
+	struct ne_result result;
+	int r;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu[0]);
+	clock_gettime(CLOCK_MONOTONIC, &wall[0]);
+	r = ne_run(v->program, v->worker[0].context, level, in, out, NULL, &result);
+	clock_gettime(CLOCK_MONOTONIC, &wall[1]);
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &cpu[1]);
+	if (r < 0)
+		return r;
+	return fmax(0.1, 1e6 * fmin(seconds_between(&wall[0], &wall[1]),
+				    seconds_between(&cpu[0], &cpu[1])));
+}
+
+/*
+ * Levels that differ by less than the measurement can tell are put in the order of their work, so
+ * that the smallest is the quickest. Real differences stay: a deep narrow level may well take longer
+ * than a shallow wide one of more MACs.
+ */
+static void order_by_work(struct model_version *v)
+{
+	for (uint32_t i = v->n_level; i-- > 0;) {
+		uint64_t macs = ne_program_level(v->program, i)->macs;
+		float *t = &v->level[i].time_us;
+
+		for (uint32_t k = 0; k < v->n_level; k++) {
+			float other = v->level[k].time_us;
+
+			if (ne_program_level(v->program, k)->macs > macs && *t >= other &&
+			    *t <= other * TIMING_NOISE)
+				*t = other * 0.999f;
+		}
+	}
+}
+
 /*
  * t(level): the least of a few runs, because what else the machine does meanwhile is not the
- * level's cost; the governor learns that part as a running ratio.
+ * level's cost; the governor learns that part as a running ratio. Level after level in rounds, so
+ * that a disturbance does not meet all runs of one level.
  */
 static int time_levels(struct model_version *v, struct ne_error *err)
 {
@@ -215,43 +268,34 @@ static int time_levels(struct model_version *v, struct ne_error *err)
 	char *block = timing_input(&v->io);
 	int64_t start = loop_now_us();
 	double us_per_mac = 0;
-	int r = 0;
 
 	if (!block)
 		return ne_fail(err, ENOMEM, "no memory for the inputs");
 	io_pointers(&v->io, block, v->worker[0].scratch, in, out);
-	for (uint32_t i = 0; i < v->n_level && r >= 0; i++) {
-		double macs = (double)ne_program_level(v->program, i)->macs + 1;
-		int64_t share_end = loop_now_us() + MODELS_TIMING_US / v->n_level;
-		double least = 0;
+	for (uint32_t n = 0; n < TIMING_ROUNDS * v->n_level; n++) {
+		uint32_t i = n % v->n_level, round = n / v->n_level;
+		double macs = (double)ne_program_level(v->program, i)->macs + 1, us;
+		int64_t gone = loop_now_us() - start;
+		bool late = gone > MODELS_TIMING_US;
 
-		if (loop_now_us() - start > MODELS_TIMING_US && us_per_mac > 0) {
-			v->level[i].time_us = (float)(macs * us_per_mac);
+		/* Short levels get a few runs in any case: they are the ones that noise spoils. */
+		if (late && round &&
+		    (round >= TIMING_LEAST_ROUNDS || gone > 3 * MODELS_TIMING_US ||
+		     v->level[i].time_us > TIMING_SHORT_US))
 			continue;
+		us = late && !round && n ? macs * us_per_mac : time_once(v, i, in, out);
+		if (us < 0) {
+			free(block);
+			return ne_fail(err, (int)-us, "level %u does not run: %s", i,
+				       strerror((int)-us));
 		}
-		for (int k = 0; k < TIMING_RUNS; k++) {
-			struct timespec a, b;
-			struct ne_result result;
-			double us;
-
-			clock_gettime(CLOCK_MONOTONIC, &a);
-			r = ne_run(v->program, v->worker[0].context, i, in, out, NULL, &result);
-			clock_gettime(CLOCK_MONOTONIC, &b);
-			if (r < 0) {
-				ne_fail(err, -r, "level %u does not run: %s", i, strerror(-r));
-				break;
-			}
-			us = (double)(b.tv_sec - a.tv_sec) * 1e6 +
-			     (double)(b.tv_nsec - a.tv_nsec) * 1e-3;
-			least = k ? fmin(least, us) : us;
-			if (loop_now_us() > share_end)
-				break;
-		}
-		v->level[i].time_us = (float)fmax(least, 0.1);
-		us_per_mac = least / macs;
+		us_per_mac = us / macs;
+		if (!round || us < (double)v->level[i].time_us)
+			v->level[i].time_us = (float)us;
 	}
 	free(block);
-	return r;
+	order_by_work(v);
+	return 0;
 }
 
 static void model_energy(struct model_version *v, unsigned active_power_mw)

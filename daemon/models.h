@@ -26,8 +26,8 @@
 
 #define MODELS_MAX      64u
 #define MODELS_MAX_DIRS 16u
-/* Levels of one model are timed for at most this long at load; what remains is worked out from
- * their MACs. */
+/* Levels of one model are timed for about this long at load (three times as long where the machine
+ * is busy); what remains is worked out from their MACs. */
 #define MODELS_TIMING_US 300000
 /* A worker's core at work draws about this much more than idle: between a Cortex-A72 core at
  * 1.5 GHz (1 W) and a small x86 core (4 W). Configuration key active_power_mw. */
@@ -96,6 +96,9 @@ struct models;
 int models_new(const struct models_config *c, pthread_mutex_t *lock, struct models **ret,
 	       struct ne_error *err);
 void models_free(struct models *ms);
+
+/* For what is loaded from now on. The loop's thread. */
+void models_configure(struct models *ms, unsigned active_power_mw, const struct ne_limits *limits);
 
 /* Readable when a folder changed: call models_changed(). -1 = no inotify, rescans by SIGHUP only. */
 int models_fd(const struct models *ms);
