@@ -313,6 +313,7 @@ static void overlay(struct config *file, struct config *args)
 		file->workers = args->workers;
 	if (args->log_level)
 		file->log_level = args->log_level;
+	file->log_level_fixed = args->log_level != 0;
 	file->file = args->file;
 	args->file = NULL;
 }
@@ -340,6 +341,23 @@ int config_load(int argc, char **argv, struct config *ret, enum config_action *r
 	*ret = c;
 	*ret_action = action;
 	return 0;
+}
+
+int config_reload(struct config *c, struct ne_error *err)
+{
+	struct config fresh = {0};
+	int r = c->file ? read_file(&fresh, c->file, err) : 0;
+
+	if (r >= 0)
+		r = set_defaults(&fresh, err);
+	if (r >= 0) {
+		if (!c->log_level_fixed)
+			c->log_level = fresh.log_level;
+		c->active_power_mw = fresh.active_power_mw;
+		c->limits = fresh.limits;
+	}
+	config_done(&fresh);
+	return r;
 }
 
 void config_done(struct config *c)

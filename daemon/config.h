@@ -15,8 +15,9 @@ struct config {
 	char *socket, *runtime_dir, *sysroot;
 	char *model_dir[CONFIG_MAX_DIRS];
 	unsigned n_model_dir;
-	unsigned workers; /* >= 1 */
-	int log_level;    /* enum log_level */
+	unsigned workers;     /* >= 1 */
+	int log_level;        /* enum log_level */
+	bool log_level_fixed; /* by the command line */
 	unsigned active_power_mw;
 	struct ne_limits limits;
 };
@@ -27,6 +28,13 @@ enum config_action { CONFIG_RUN, CONFIG_HELP, CONFIG_VERSION };
 int config_load(int argc, char **argv, struct config *ret, enum config_action *ret_action,
 		struct ne_error *err);
 void config_done(struct config *c);
+
+/*
+ * Reads the file again. What can change while serving is taken over into @c: log_level (unless the
+ * command line set it), active_power_mw and [limits], which hold for models loaded from now on; the
+ * rest needs a restart. Nothing changes on failure.
+ */
+int config_reload(struct config *c, struct ne_error *err);
 
 /* One "key = value" of section @section; -EINVAL or -ERANGE with the reason. */
 int config_set(struct config *c, const char *section, const char *key, const char *value,

@@ -2,6 +2,7 @@
 /*
  * neapd: the daemon. See neapd(8).
  */
+#include "daemon/closer.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
 
@@ -48,7 +49,9 @@ int main(int argc, char **argv)
 	}
 	log_set_level(c.log_level);
 	raise_fd_limit();
-	r = server_new(&c, &srv, &err);
+	r = closer_start(&err);
+	if (r >= 0)
+		r = server_new(&c, &srv, &err);
 	if (r < 0) {
 		log_error("%s", err.text[0] ? err.text : strerror(-r));
 		config_done(&c);

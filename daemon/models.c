@@ -58,6 +58,12 @@ void models_free(struct models *ms)
 	free(ms);
 }
 
+void models_configure(struct models *ms, unsigned active_power_mw, const struct ne_limits *limits)
+{
+	ms->config.active_power_mw = active_power_mw;
+	ms->config.limits = *limits;
+}
+
 int models_fd(const struct models *ms)
 {
 	return ms->inotify;

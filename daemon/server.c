@@ -357,7 +357,13 @@ void server_drain(struct server *srv)
 
 static void reload(struct server *srv)
 {
-	log_info("SIGHUP: looking at models and budgets again");
+	struct ne_error err = {0};
+
+	log_info("SIGHUP: looking at the configuration, models and budgets again");
+	if (config_reload(srv->config, &err) < 0)
+		log_error("configuration: %s; what was in force stays", err.text);
+	log_set_level(srv->config->log_level);
+	models_configure(srv->models, srv->config->active_power_mw, &srv->config->limits);
 	models_rescan_all(srv->models);
 	if (budget_refresh(srv->budget) > 0)
 		apply_budget(srv);
@@ -472,7 +478,7 @@ static int add_sources(struct server *srv)
 	return 0;
 }
 
-static struct server *new_server(const struct config *c)
+static struct server *new_server(struct config *c)
 {
 	struct server *srv = calloc(1, sizeof(*srv));
 
@@ -492,7 +498,7 @@ static struct server *new_server(const struct config *c)
 	return srv;
 }
 
-int server_new(const struct config *c, struct server **ret, struct ne_error *err)
+int server_new(struct config *c, struct server **ret, struct ne_error *err)
 {
 	struct server *srv = new_server(c);
 	int r;

@@ -29,7 +29,7 @@
 struct worker;
 
 struct server {
-	const struct config *config;
+	struct config *config; /* the caller's; SIGHUP changes parts of it */
 	struct loop *loop;
 	const struct transport *transport;
 	const char *transport_why;
@@ -76,7 +76,7 @@ struct server {
 	struct worker *worker;
 };
 
-int server_new(const struct config *c, struct server **ret, struct ne_error *err);
+int server_new(struct config *c, struct server **ret, struct ne_error *err);
 void server_free(struct server *srv);
 /* Serves until told to stop; 0 or a negative errno. */
 int server_run(struct server *srv);

@@ -4,6 +4,7 @@
  * granted is answered with a negative status and a text.
  */
 #include "daemon/session.h"
+#include "daemon/closer.h"
 #include "daemon/log.h"
 #include "daemon/rings.h"
 #include "daemon/server.h"
@@ -585,7 +586,7 @@ static unsigned collect_fds(struct msghdr *mh, int *fds, unsigned max)
 			if (n < max)
 				fds[n++] = fd;
 			else
-				close(fd);
+				closer_close(fd);
 		}
 	}
 	return n;
@@ -629,7 +630,7 @@ static int receive_one(struct session *s, struct ne_error *why)
 			r = handle_message(s, r, &m, fds, why);
 	}
 	for (unsigned i = 0; i < n_fds; i++)
-		close(fds[i]);
+		closer_close(fds[i]);
 	return r < 0 ? r : 1;
 }
 

@@ -176,6 +176,41 @@ static void wrong_files(void **state)
 	file_refused("[neapd]\nthis is no line\n", ":2:");
 }
 
+static void reloaded(void **state)
+{
+	enum config_action action;
+	struct ne_error err = {""};
+	struct config c;
+	FILE *f;
+
+	(void)state;
+	write_file("[neapd]\nlog_level = error\nworkers = 3\n");
+	assert_int_equal(LOAD(&c, &action, NULL, "--config", file), 0);
+	f = fopen(file, "w");
+	assert_non_null(f);
+	fputs("[neapd]\nlog_level = debug\nworkers = 4\nactive_power_mw = 77\n[limits]\nmacs = 6\n",
+	      f);
+	fclose(f);
+	assert_int_equal(config_reload(&c, &err), 0);
+	assert_int_equal(c.log_level, LOG_LEVEL_DEBUG);
+	assert_int_equal(c.active_power_mw, 77);
+	assert_int_equal(c.limits.macs, 6);
+	assert_int_equal(c.workers, 3); /* needs a restart */
+	f = fopen(file, "w");
+	assert_non_null(f);
+	fputs("[neapd]\nlog_level = loud\n", f);
+	fclose(f);
+	assert_int_equal(config_reload(&c, &err), -EINVAL);
+	assert_int_equal(c.log_level, LOG_LEVEL_DEBUG);
+	config_done(&c);
+	/* The command line's word stands. */
+	assert_int_equal(LOAD(&c, &action, NULL, "--log-level", "warning", "--config", "/dev/null"),
+			 0);
+	assert_int_equal(config_reload(&c, &err), 0);
+	assert_int_equal(c.log_level, LOG_LEVEL_WARN);
+	config_done(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -185,6 +220,7 @@ int main(void)
 		cmocka_unit_test(help_and_version),
 		cmocka_unit_test(wrong_arguments),
 		cmocka_unit_test_teardown(wrong_files, remove_file),
+		cmocka_unit_test_teardown(reloaded, remove_file),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
