@@ -39,7 +39,7 @@ static void print_io(const char *what, const struct ne_model *m, uint32_t id)
 	const struct ne_quant *q = m->n_width ? &m->width[0].quant[id] : NULL;
 	char name[NAME_BYTES], shape[96];
 
-	printf("%s %s: %s %s", what, safe(t->name, name), ne_dtype_name(t->dtype),
+	printf("%s '%s': %s %s", what, safe(t->name, name), ne_dtype_name(t->dtype),
 	       inspect_shape(&t->shape, shape, sizeof(shape)));
 	if (q && q->scale > 0)
 		printf(", real = (q - %d) * %g", q->zero, (double)q->scale);

@@ -46,7 +46,7 @@ static inline const void *data_sample(const struct data_set *d, size_t i)
 }
 
 /* The largest file, after decompression, that data_open() reads. */
-#define DATA_FILE_LIMIT ((size_t)4 << 30)
+#define DATA_FILE_LIMIT ((size_t)2 << 30)
 
 /* A whole file, decompressed where its name ends in .xz or .gz; freed with free(). The limit is in
  * bytes after decompression. */
