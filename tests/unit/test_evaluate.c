@@ -343,6 +343,21 @@ static void test_best_level(void **state)
 	ne_model_free(m);
 }
 
+static void test_width_of_level(void **state)
+{
+	int32_t third[3] = {0, 8, 16}, most[3] = {0, 24, 40};
+	struct ne_width width[2] = {{.active = third}, {.active = most}};
+	struct ne_model m = {.n_width = 2, .width = width, .graph = {.n_group = 2}};
+
+	(void)state;
+	assert_true(level_width(&m, 0) == 0.375);
+	assert_true(level_width(&m, 1) == 1.0);
+	third[2] = 13; /* 21 of 64, to 1/1000 */
+	assert_true(level_width(&m, 0) == 0.328);
+	m.graph.n_group = 0;
+	assert_true(level_width(&m, 0) == 1.0);
+}
+
 static void test_timing(void **state)
 {
 	struct ne_model *m = tiny_model();
@@ -382,6 +397,7 @@ int main(void)
 		cmocka_unit_test(test_feed_refuses),
 		cmocka_unit_test(test_quantile),
 		cmocka_unit_test(test_best_level),
+		cmocka_unit_test(test_width_of_level),
 		cmocka_unit_test(test_timing),
 	};
 
