@@ -121,7 +121,7 @@ void session_end(struct session *s, int status, const char *text);
  * the session. With the lock held. */
 void session_break(struct session *s, const char *text);
 
-/* The socket is readable: handles up to SESSION_TURN messages. Returns < 0 if the session has to
+/* messages.c. The socket is readable: handles up to SESSION_TURN messages. Returns < 0 if the session has to
  * end, with status and text in @why. */
 int session_receive(struct session *s, struct ne_error *why);
 
@@ -131,6 +131,9 @@ int session_send_goodbye(int fd, uint16_t type, uint32_t id, int status, const c
 /* NEAP_MSG_WAKE; any thread. */
 void session_wake(struct session *s);
 
+/* A handle for place @index of a table, unlike those that the place had before; and back. */
+uint32_t session_new_handle(struct session *s, uint32_t index);
+uint32_t session_handle_index(uint32_t handle);
 /* With the lock held; NULL: no such handle. */
 struct buffer *session_buffer(struct session *s, uint32_t handle);
 struct model_handle *session_model(struct session *s, uint32_t handle);
