@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+/*
+ * The last steps of `neap train`. Prints nothing; the models made on the way are freed here, the
+ * last is the caller's.
+ */
+#include "tools/neap/train/finish.h"
+#include "tools/neap/compress/quantise/quantise.h"
+#include "tools/neap/evaluate.h"
+#include "tools/neap/timing.h"
+#include "tools/neap/train/checkpoint.h"
+#include "tools/neap/train/front.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+void finish_recipe_hash(const struct recipe *r, char text[17])
+{
+	snprintf(text, 17, "%016llx",
+		 (unsigned long long)checkpoint_hash(r->text, strlen(r->text)));
+}
+
+static int note_number(struct ne_model *m, const char *key, unsigned long long v)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%llu", v);
+	return ne_model_set_note(m, key, text);
+}
+
+static int set_notes(const struct finish *f, struct ne_model *m)
+{
+	const struct recipe *r = f->r;
+	const uint32_t *index;
+	char hash[17];
+
+	finish_recipe_hash(r, hash);
+	NE_RETURN_IF(ne_model_set_note(m, "tool", "neap train " NEAP_VERSION));
+	NE_RETURN_IF(ne_model_set_note(m, "source",
+				       r->net.import ? r->net.import : "built from the recipe"));
+	NE_RETURN_IF(ne_model_set_note(m, "recipe", r->text));
+	NE_RETURN_IF(ne_model_set_note(m, "recipe_xxh3", hash));
+	NE_RETURN_IF(ne_model_set_note(m, "train_data", f->train->name));
+	NE_RETURN_IF(ne_model_set_note(m, "accuracy_data", f->test->name));
+	if (r->data.licence)
+		NE_RETURN_IF(ne_model_set_note(m, "licence", r->data.licence));
+	if (r->data.attribution)
+		NE_RETURN_IF(ne_model_set_note(m, "attribution", r->data.attribution));
+	NE_RETURN_IF(note_number(m, "train_samples", sampler_train(f->s, &index)));
+	NE_RETURN_IF(note_number(m, "held_out_samples", sampler_held_out(f->s, &index)));
+	NE_RETURN_IF(note_number(m, "test_samples", f->test->n));
+	NE_RETURN_IF(note_number(m, "epochs", f->epochs));
+	return note_number(m, "seed", r->train.seed);
+}
+
+static int set_labels(const struct finish *f, struct ne_model *m, struct ne_error *err)
+{
+	char **label = f->r->data.n_label ? f->r->data.label : f->train->class_name;
+
+	if (!label)
+		return 0;
+	m->label = calloc(f->n->n_class, sizeof(*m->label));
+	if (!m->label)
+		return ne_fail(err, ENOMEM, "out of memory");
+	for (uint32_t i = 0; i < f->n->n_class; i++) {
+		m->label[i] = strdup(label[i]);
+		if (!m->label[i])
+			return ne_fail(err, ENOMEM, "out of memory");
+		m->n_label++;
+	}
+	return 0;
+}
+
+static int choose_front(const struct finish *f, const struct data_set *calibration,
+			struct ne_model *m, struct ne_error *err)
+{
+	const uint32_t *index;
+	size_t held = sampler_held_out(f->s, &index);
+	float *accuracy = calloc(m->n_level + 1, sizeof(*accuracy));
+	struct data_set d = {0};
+	int rc = accuracy ? 0 : ne_fail(err, ENOMEM, "out of memory");
+
+	if (rc == 0 && held)
+		rc = sampler_subset(f->train, index, held, &d, err);
+	if (rc == 0)
+		rc = evaluate_levels(m, held ? &d : calibration, EVALUATE_ALL, 0, f->threads,
+				     accuracy, err);
+	if (rc >= 0) {
+		rc = front_choose(m, accuracy, f->r->min_accuracy, f->r->max_levels);
+		if (rc < 0)
+			ne_fail(err, -rc, "no level reaches min_accuracy = %g on held-out samples",
+				(double)f->r->min_accuracy);
+	}
+	data_close(&d);
+	free(accuracy);
+	return rc;
+}
+
+/* f32 accuracy by (depth, width): the levels of both models are in different orders. */
+static int measure(const struct finish *f, const struct ne_model *f32, struct ne_model *m,
+		   struct ne_error *err)
+{
+	float *a = calloc(m->n_level + 1, sizeof(*a)), *b = calloc(f32->n_level + 1, sizeof(*b));
+	int rc = a && b ? 0 : ne_fail(err, ENOMEM, "out of memory");
+
+	if (rc == 0)
+		rc = evaluate_levels(m, f->test, EVALUATE_ALL, 0, f->threads, a, err);
+	if (rc >= 0)
+		rc = evaluate_levels(f32, f->test, EVALUATE_ALL, 0, f->threads, b, err);
+	for (uint32_t i = 0; rc >= 0 && i < m->n_level; i++) {
+		m->level[i].accuracy = a[i];
+		for (uint32_t k = 0; k < f32->n_level; k++)
+			if (f32->level[k].depth == m->level[i].depth &&
+			    f32->level[k].width == m->level[i].width)
+				m->level[i].f32_accuracy = b[k];
+	}
+	free(a);
+	free(b);
+	return rc;
+}
+
+static int time_model(struct ne_model *m, struct ne_error *err)
+{
+	struct timing_options opt = {.level = UINT32_MAX, .threads = 1, .runs = 500};
+	struct level_timing *t = calloc(m->n_level + 1, sizeof(*t));
+	struct ne_program *p = NULL;
+	int rc = t ? ne_program_new(m, NULL, &p, err) : ne_fail(err, ENOMEM, "out of memory");
+
+	if (rc >= 0)
+		rc = time_levels(p, &opt, t, err);
+	for (uint32_t i = 0; rc >= 0 && i < m->n_level; i++)
+		m->level[i].latency_us = (float)t[i].p50_us;
+	ne_program_free(p);
+	free(t);
+	return rc;
+}
+
+int finish_model(const struct finish *f, const float *theta, const struct width_stats *stats,
+		 struct ne_model **ret, struct ne_error *err)
+{
+	struct quantise_options opt = {.samples = f->r->calibrate, .percentile = f->r->percentile};
+	struct ne_model *f32 = NULL, *m = NULL;
+	struct data_set calibration = {0};
+	const uint32_t *index;
+	size_t n = sampler_train(f->s, &index);
+	int rc = assemble_model(f->n, theta, stats, &f32, err);
+
+	if (rc >= 0)
+		rc = sampler_subset(f->train, index, NE_MIN(n, f->r->calibrate), &calibration, err);
+	if (rc >= 0)
+		rc = quantise_model(f32, &calibration, &opt, &m, err);
+	if (rc >= 0)
+		rc = set_labels(f, m, err);
+	if (rc >= 0)
+		rc = choose_front(f, &calibration, m, err);
+	if (rc >= 0)
+		rc = measure(f, f32, m, err);
+	if (rc >= 0)
+		rc = time_model(m, err);
+	if (rc >= 0) {
+		m->confidence = f->r->confidence;
+		rc = set_notes(f, m);
+	}
+	if (rc >= 0)
+		rc = ne_model_check(m, err);
+	data_close(&calibration);
+	ne_model_free(f32);
+	if (rc < 0) {
+		ne_model_free(m);
+		return rc;
+	}
+	*ret = m;
+	return 0;
+}
