@@ -37,7 +37,7 @@
 #define TILES_8(nb)  TILES_6(nb) TILE(7, nb) TILE(8, nb)
 #define TILES_12(nb) TILES_8(nb) TILE(9, nb) TILE(10, nb) TILE(11, nb) TILE(12, nb)
 
-#define TILE_INLINE static inline __attribute__((always_inline))
+#define TILE_INLINE TILE_PLAIN static inline __attribute__((always_inline))
 
 /* GCC's partial redundancy elimination makes second copies of all sums live and spills them, and
  * its scheduling before register allocation (arm64) loads more weights than there are registers. */
@@ -48,6 +48,9 @@
 #define TILE_UNROLL _Pragma("GCC unroll 32")
 #define TILE_NO_SPILL __attribute__((optimize("no-tree-pre", "no-schedule-insns")))
 #endif
+/* Sanitizers would instrument every lane of every unrolled tile, and compile for minutes. What
+ * follows indirection, tile_fill(), keeps them; tests/kernels puts guard pages around the rest. */
+#define TILE_PLAIN __attribute__((no_sanitize("address"), no_sanitize("undefined")))
 
 /* 37 cache lines: an odd number, so that rows do not meet in the same L1 sets; a 3x3 window of 256
  * s8 channels fits, and TILE_MAX_MR rows in L1. */
@@ -216,7 +219,7 @@ typedef void tile_fn(const tile_args *a, struct tile_panel *panel, const struct 
 		     uint32_t p, uint32_t block);
 
 #define TILE(mr, nb)                                                                               \
-	TILE_NO_SPILL static void tile_##mr##x##nb(const tile_args *a, struct tile_panel *panel,                 \
+	TILE_NO_SPILL TILE_PLAIN static void tile_##mr##x##nb(const tile_args *a, struct tile_panel *panel,                 \
 				     const struct tile_chunk *first, uint32_t p, uint32_t block)   \
 	{                                                                                          \
 		tile_any(a, panel, first, p, block, mr, nb);                                       \
