@@ -43,12 +43,13 @@ export NEAP_DATA
 
 # Sanitizer builds of the daemon and of the unit tests, and the kernels for arm64, beside build/.
 .PHONY: check-build check check-run lint
-check-build: tests
+check-build: tests $(BENCH)
 	@$(MAKE) --no-print-directory O=build-asan SAN=address,undefined CFLAGS='-O1 -g' \
 		build-asan/bin/neapd asan-units
 	@$(MAKE) --no-print-directory O=build-tsan SAN=thread CFLAGS='-O1 -g' build-tsan/bin/neapd
 	@$(MAKE) --no-print-directory O=build-arm64 CROSS=aarch64-linux-gnu- \
 		build-arm64/tests/kernels/check
+	@$(MAKE) --no-print-directory fuzz-build
 
 .PHONY: asan-units
 asan-units: $(UNIT)
