@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operators on each f32 element by itself. y may be an input, in plain C that compilers vectorise well.
+ * Operators on each f32 element by itself, in plain C that compilers vectorise well. y may be an
+ * input.
  * A file of each instruction set defines NE_SET(operator), the name of its kernel, and includes
  * this one, so that it is compiled with that set's flags.
  */

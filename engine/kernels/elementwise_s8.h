@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Operators on each s8 element by itself: add, quantise, dequantise, in plain C that compilers vectorise well.
+ * Operators on each s8 element by itself: add, quantise, dequantise, in plain C that compilers
+ * vectorise well.
  * A file of each instruction set defines NE_SET(operator), the name of its kernel, and includes
  * this one, so that it is compiled with that set's flags.
  */
