@@ -7,6 +7,7 @@
 #include "tools/neap/command.h"
 #include "tools/neap/import/import.h"
 #include "tools/neap/options.h"
+#include "tools/neap/train/train.h"
 
 static const struct {
 	const char *name;
@@ -14,6 +15,7 @@ static const struct {
 	const char *summary;
 } commands[] = {
 	{"import", cmd_import, "an ONNX model to a .neap file, in f32 or quantised"},
+	{"train", cmd_train, "train a nested network by a recipe, quantise and measure it"},
 	{"eval", cmd_eval, "accuracy and latency of each level on labelled data"},
 	{"run", cmd_run, "run a model on npy files"},
 	{"bench", cmd_bench, "latency of each level on this machine"},
