@@ -7,6 +7,7 @@
 #include "tools/neap/command.h"
 #include "tools/neap/import/import.h"
 #include "tools/neap/options.h"
+#include "tools/neap/sign.h"
 #include "tools/neap/train/train.h"
 
 static const struct {
@@ -21,6 +22,9 @@ static const struct {
 	{"bench", cmd_bench, "latency of each level on this machine"},
 	{"inspect", cmd_inspect, "what is in a model file"},
 	{"plot", cmd_plot, "draw accuracy against latency or MACs as SVG"},
+	{"keygen", cmd_keygen, "make a key pair for signing model files"},
+	{"sign", cmd_sign, "sign a model file"},
+	{"verify", cmd_verify, "check the signature of a model file"},
 };
 
 /* Features whose library was absent when this program was built, and what brings them. */
