@@ -240,5 +240,7 @@ int main(void)
 		cmocka_unit_test(none_is_wrong),
 	};
 
+	if (!shared_data("onnx-nodes"))
+		return 77;
 	return cmocka_run_group_tests_name("onnx nodes", tests, NULL, NULL);
 }
