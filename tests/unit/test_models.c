@@ -44,7 +44,7 @@ static void save_model(const char *path, int classes)
 
 static const char *path_in(const struct fixture *f, int dir, const char *file)
 {
-	static char path[4][128];
+	static char path[4][160];
 	static unsigned turn;
 	char *p = path[turn++ % 4];
 
