@@ -173,6 +173,7 @@ $(O)/bin/neapctl: $(O)/obj/tools/neapctl/main.o $(CTL_LIB) $(CLIENT_A)
 	$(Q)$(link) $(CTL_LIBS)
 
 include tests/tests.mk
+include models/models.mk
 
 # ---- people's targets ----
 .PHONY: help setup install clean demo check bench lint fuzz tests

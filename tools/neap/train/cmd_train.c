@@ -161,7 +161,8 @@ static struct session session_of(const struct job *j, const char *title, const c
 				.quiet = j->quiet};
 }
 
-static int write_out(const struct job *j, const struct ne_model *m, struct ne_error *err)
+static int write_out(const struct job *j, const struct ne_model *m, bool print,
+		     struct ne_error *err)
 {
 	struct stat st;
 
@@ -169,7 +170,7 @@ static int write_out(const struct job *j, const struct ne_model *m, struct ne_er
 	if (stat(j->out, &st) < 0)
 		return ne_fail(err, errno, "%s: %s", j->out, strerror(errno));
 	NE_RETURN_IF(report_write(j->report, m, (size_t)st.st_size, err));
-	if (!j->quiet)
+	if (print && !j->quiet)
 		report_print(m, (size_t)st.st_size);
 	fflush(stdout);
 	return 0;
@@ -205,7 +206,7 @@ static int train_nested(struct job *j, struct ne_error *err)
 		trainer_recalibrate(t, w, j->recipe.recalibrate, stats.mean[w], stats.var[w]);
 	rc = finish_model(&f, trainer_weights(t), &stats, &m, err);
 	if (rc >= 0)
-		rc = write_out(j, m, err);
+		rc = write_out(j, m, true, err);
 	ne_model_free(m);
 	width_stats_done(&stats);
 	trainer_free(t);
@@ -278,10 +279,12 @@ static int train_controls(struct job *j, struct ne_error *err)
 		snprintf(title, sizeof(title), "control of level %u", i);
 		rc = train_control(j, l, title, &l->control_accuracy, err);
 		if (rc >= 0)
-			rc = write_out(j, m, err);
+			rc = write_out(j, m, false, err);
 	}
-	if (rc >= 0)
+	if (rc >= 0) {
 		unlink(j->control_checkpoint);
+		rc = write_out(j, m, true, err);
+	}
 	ne_model_free(m);
 	return rc;
 }
