@@ -73,12 +73,12 @@ static int add_conv(struct import *im, const struct ne_node *node)
 	const float *bias =
 		node->n_in > 2 && node->in[2] != NE_NONE ? im->src->tensor[node->in[2]].data : NULL;
 	struct ne_attr attr = node->attr, norm = {.value = 1e-5f};
-	uint32_t in[5], y[3];
+	uint32_t in[5], y[3] = {0};
 	char name[160];
 	int id;
 
 	attr.act = NE_ACT_NONE;
-	for (int i = 0; i < 3; i++) {
+	for (int i = 0; i < (node->attr.act == NE_ACT_NONE ? 2 : 3); i++) {
 		snprintf(name, sizeof(name), "%.120s.%s", node->name,
 			 i == 0   ? "conv"
 			 : i == 1 ? "norm"
