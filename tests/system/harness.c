@@ -276,7 +276,9 @@ static void exec_daemon(const struct harness *h)
 				"--models", h->models,       "--sysroot", h->sys};
 	int n = 9, fd;
 
-	/* A test that is killed takes the daemon along. */
+	/* Ctrl-C is for the test alone, which then ends the daemon in an orderly way; a test that
+	 * is killed takes the daemon along. */
+	setpgid(0, 0);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	fd = open(h->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 	if (fd < 0)
@@ -460,6 +462,37 @@ char *harness_control(struct harness *h, const char *command, int *ret_error)
 		CHECK(ret == 0, "%s: %s", command, neap_last_error(n));
 	neap_close(n);
 	return json;
+}
+
+double harness_wakeups(const struct harness *h)
+{
+	char path[512], line[256];
+	double all = 0;
+	struct dirent *e;
+	DIR *d;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)h->pid);
+	d = opendir(path);
+	CHECK(d);
+	while ((e = readdir(d))) {
+		unsigned long n;
+		FILE *f;
+
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/status", (int)h->pid, e->d_name);
+		f = fopen(path, "r");
+		CHECK(f);
+		while (fgets(line, sizeof(line), f)) {
+			char *colon = strstr(line, "ctxt_switches:");
+
+			if (colon && sscanf(colon + strlen("ctxt_switches:"), "%lu", &n) == 1)
+				all += (double)n;
+		}
+		fclose(f);
+	}
+	closedir(d);
+	return all;
 }
 
 unsigned harness_daemon_fds(const struct harness *h)

@@ -78,6 +78,8 @@ void harness_supply(struct harness *h, bool on_mains, unsigned percent);
 
 /* Number of lines of the log that contain @text. */
 unsigned harness_log_count(const struct harness *h, const char *text);
+/* Context switches of all the daemon's threads since it started. */
+double harness_wakeups(const struct harness *h);
 /* Open descriptors of the daemon. */
 unsigned harness_daemon_fds(const struct harness *h);
 

@@ -5,52 +5,18 @@
  */
 #include "tests/system/model.h"
 
-#include <dirent.h>
-#include <string.h>
-
 #define SETTLE_MS 2500
 #define WATCH_MS  4000
 #define MOST      10.0
-
-static double switches(const struct harness *h)
-{
-	char path[512], line[256];
-	double all = 0;
-	struct dirent *e;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", (int)h->pid);
-	d = opendir(path);
-	CHECK(d);
-	while ((e = readdir(d))) {
-		unsigned long n;
-		FILE *f;
-
-		if (e->d_name[0] == '.')
-			continue;
-		snprintf(path, sizeof(path), "/proc/%d/task/%s/status", (int)h->pid, e->d_name);
-		f = fopen(path, "r");
-		CHECK(f);
-		while (fgets(line, sizeof(line), f)) {
-			char *colon = strstr(line, "ctxt_switches:");
-
-			if (colon && sscanf(colon + strlen("ctxt_switches:"), "%lu", &n) == 1)
-				all += (double)n;
-		}
-		fclose(f);
-	}
-	closedir(d);
-	return all;
-}
 
 static void watch(struct harness *h, const char *what)
 {
 	double n;
 
 	sleep_ms(SETTLE_MS);
-	n = switches(h);
+	n = harness_wakeups(h);
 	sleep_ms(WATCH_MS);
-	n = (switches(h) - n) / (WATCH_MS / 1000.0);
+	n = (harness_wakeups(h) - n) / (WATCH_MS / 1000.0);
 	printf("%s: %.2f wake-ups a second\n", what, n);
 	CHECK(n <= MOST, "%s: %.1f wake-ups a second", what, n);
 }
