@@ -40,8 +40,8 @@ static int set_notes(const struct finish *f, struct ne_model *m)
 				       r->net.import ? r->net.import : "built from the recipe"));
 	NE_RETURN_IF(ne_model_set_note(m, "recipe", r->text));
 	NE_RETURN_IF(ne_model_set_note(m, "recipe_xxh3", hash));
-	NE_RETURN_IF(ne_model_set_note(m, "train_data", f->train->name));
-	NE_RETURN_IF(ne_model_set_note(m, "accuracy_data", f->test->name));
+	NE_RETURN_IF(ne_model_set_note(m, "train_data", r->data.train_text));
+	NE_RETURN_IF(ne_model_set_note(m, "accuracy_data", r->data.test_text));
 	if (r->data.licence)
 		NE_RETURN_IF(ne_model_set_note(m, "licence", r->data.licence));
 	if (r->data.attribution)

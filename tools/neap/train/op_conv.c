@@ -3,6 +3,7 @@
  * Convolutions by im2col and CBLAS, a few images at a time so that the columns stay in the cache.
  * Owns nothing: scratch comes from the caller.
  */
+#ifdef HAVE_OPENBLAS
 #include "tools/neap/train/ops.h"
 #include "tools/neap/train/conv_direct.h"
 
@@ -275,3 +276,4 @@ void op_dense_backward(int32_t n, int32_t i, int32_t o, int32_t ldw, const float
 		cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, n, i, o, 1.0f, dy, o, w, ldw,
 			    beta, dx, i);
 }
+#endif

@@ -120,7 +120,7 @@ static void sum_gradients(size_t rows, int32_t c, int32_t stride, const float *r
 {
 	for (size_t r = 0; r < rows; r++, x += stride, y += stride, dy += stride) {
 		for (int32_t i = 0; i < c; i++) {
-			float g = (y[i] > lo) & (y[i] < hi) ? dy[i] : 0.0f;
+			float g = ((y[i] > lo) & (y[i] < hi)) ? dy[i] : 0.0f;
 
 			dy[i] = g;
 			sum[i] += g;
@@ -222,7 +222,7 @@ void op_act_backward(int act, size_t count, const float *y, float *dy)
 	if (act == NE_ACT_NONE)
 		return;
 	for (size_t i = 0; i < count; i++)
-		dy[i] = (y[i] > 0.0f) & (y[i] < hi) ? dy[i] : 0.0f;
+		dy[i] = ((y[i] > 0.0f) & (y[i] < hi)) ? dy[i] : 0.0f;
 }
 
 TRAIN_CLONES

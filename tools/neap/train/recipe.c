@@ -36,8 +36,6 @@ struct key {
 #define AT(member) offsetof(struct recipe, member)
 
 static const struct key keys[] = {
-	{"data", "train", V_STRING, AT(data.train), 0, 0},
-	{"data", "test", V_STRING, AT(data.test), 0, 0},
 	{"data", "validation", V_SIZE, AT(data.validation), 0, 1e6},
 	{"data", "licence", V_STRING, AT(data.licence), 0, 0},
 	{"data", "attribution", V_STRING, AT(data.attribution), 0, 0},
@@ -337,6 +335,25 @@ static int set_widths(struct reader *in, const char *value)
 	return r->n_width ? 0 : bad(in, "fractions", value, want);
 }
 
+static int set_spec(struct reader *in, const char *value, char **ret, char **ret_text)
+{
+	free(*ret);
+	free(*ret_text);
+	*ret = expand(value);
+	*ret_text = strdup(value);
+	return *ret && *ret_text ? 0 : (in->code = -ENOMEM);
+}
+
+static int set_train(struct reader *in, const char *value)
+{
+	return set_spec(in, value, &in->r->data.train, &in->r->data.train_text);
+}
+
+static int set_test(struct reader *in, const char *value)
+{
+	return set_spec(in, value, &in->r->data.test, &in->r->data.test_text);
+}
+
 static int set_labels(struct reader *in, const char *value)
 {
 	struct recipe_data *d = &in->r->data;
@@ -369,6 +386,7 @@ static const struct {
 	const char *section, *name;
 	int (*set)(struct reader *in, const char *value);
 } special[] = {
+	{"data", "train", set_train},    {"data", "test", set_test},
 	{"network", "input", set_input}, {"network", "normalise", set_normalise},
 	{"network", "block", add_block}, {"widths", "fractions", set_widths},
 	{"data", "labels", set_labels},
@@ -533,6 +551,8 @@ void recipe_done(struct recipe *r)
 	free(r->text);
 	free(r->data.train);
 	free(r->data.test);
+	free(r->data.train_text);
+	free(r->data.test_text);
 	free(r->data.licence);
 	free(r->data.attribution);
 	for (uint32_t i = 0; i < r->data.n_label; i++)

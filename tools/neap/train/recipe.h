@@ -32,8 +32,9 @@ struct recipe_block {
 };
 
 struct recipe_data {
-	char *train, *test;
-	size_t validation; /* samples of the training set held out to choose levels */
+	char *train, *test;           /* SPECs, variables expanded */
+	char *train_text, *test_text; /* as written: what goes into the model */
+	size_t validation;            /* samples of the training set held out to choose levels */
 	char *licence, *attribution;
 	uint32_t n_label;
 	char **label; /* [n_label]; none: the data set's own names */

@@ -3,6 +3,7 @@
  * The training step: sandwich rule, soft targets, one update. A trainer owns its tapes, gradients
  * and state; recipe, network, sampler and pool belong to the caller.
  */
+#ifdef HAVE_OPENBLAS
 #include "tools/neap/train/trainer.h"
 #include "tools/neap/train/random.h"
 
@@ -487,3 +488,4 @@ void trainer_accuracy(struct trainer *t, uint32_t k, const float *mean, const fl
 		ret[e] = count ? (float)right / (float)count : 0.0f;
 	}
 }
+#endif
