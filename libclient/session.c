@@ -288,6 +288,8 @@ static int connect_error(struct neap *n, int error)
 	return client_fail(n, error, "cannot connect to %s: %s", n->path, why);
 }
 
+static int receive(struct neap *n);
+
 /* One attempt; the link is in the handshake afterwards. */
 static int attempt(struct neap *n)
 {
@@ -316,8 +318,11 @@ static int attempt(struct neap *n)
 	if (n->ever_up && n->next_ns > n->give_up_ns)
 		n->next_ns = n->give_up_ns;
 	ret = handshake_go_on(n);
-	if (ret < 0)
+	if (ret < 0) {
 		client_fail(n, ret, "cannot talk to %s: %s", n->path, strerror(-ret));
+		/* A daemon that refuses us at once has said why before it hung up. */
+		receive(n);
+	}
 	set_timer(n);
 	return ret;
 }
