@@ -28,6 +28,27 @@ uint64_t checkpoint_hash(const void *data, size_t bytes)
 	return XXH3_64bits(data, bytes);
 }
 
+static bool is_section(const char *line, size_t n, const char *name)
+{
+	return n > strlen(name) && line[0] == '[' && !strncmp(line + 1, name, strlen(name));
+}
+
+uint64_t checkpoint_recipe_hash(const char *text)
+{
+	XXH64_hash_t hash = 0;
+	bool counts = true;
+
+	for (size_t n; *text; text += n + (text[n] == '\n')) {
+		n = strcspn(text, "\n");
+		if (text[0] == '[')
+			counts = !is_section(text, n, "quantise]") &&
+				 !is_section(text, n, "levels]") && !is_section(text, n, "report]");
+		if (counts && n && text[0] != '#' && text[0] != ';')
+			hash = XXH3_64bits_withSeed(text, n, hash);
+	}
+	return hash;
+}
+
 static size_t file_bytes(uint32_t n_theta)
 {
 	return sizeof(struct header) + 3 * (size_t)n_theta * sizeof(float) + sizeof(uint64_t);

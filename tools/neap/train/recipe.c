@@ -354,6 +354,14 @@ static int set_test(struct reader *in, const char *value)
 	return set_spec(in, value, &in->r->data.test, &in->r->data.test_text);
 }
 
+static int set_by(struct reader *in, const char *value)
+{
+	in->r->by_probability = !strcmp(value, "probability");
+	return in->r->by_probability || !strcmp(value, "accuracy")
+		       ? 0
+		       : bad(in, "by", value, "want accuracy or probability");
+}
+
 static int set_labels(struct reader *in, const char *value)
 {
 	struct recipe_data *d = &in->r->data;
@@ -386,9 +394,13 @@ static const struct {
 	const char *section, *name;
 	int (*set)(struct reader *in, const char *value);
 } special[] = {
-	{"data", "train", set_train},    {"data", "test", set_test},
-	{"network", "input", set_input}, {"network", "normalise", set_normalise},
-	{"network", "block", add_block}, {"widths", "fractions", set_widths},
+	{"levels", "by", set_by},
+	{"data", "train", set_train},
+	{"data", "test", set_test},
+	{"network", "input", set_input},
+	{"network", "normalise", set_normalise},
+	{"network", "block", add_block},
+	{"widths", "fractions", set_widths},
 	{"data", "labels", set_labels},
 };
 

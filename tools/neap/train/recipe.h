@@ -82,6 +82,7 @@ struct recipe {
 	float percentile;
 	float min_accuracy; /* levels below it are left out; 0..1 */
 	uint32_t max_levels;
+	bool by_probability; /* the front by the mean probability of the right class */
 	float confidence;
 	bool control;
 };

@@ -139,7 +139,7 @@ static struct checkpoint_key key_of(const struct session *c, const struct traine
 	memcpy(what.scope.width, scope->width, scope->n_width * sizeof(*scope->width));
 	what.scope.exits = scope->exits;
 	what.epochs = c->epochs;
-	return (struct checkpoint_key){.recipe = checkpoint_hash(c->r->text, strlen(c->r->text)),
+	return (struct checkpoint_key){.recipe = checkpoint_recipe_hash(c->r->text),
 				       .scope = checkpoint_hash(&what, sizeof(what)),
 				       .threads = pool_threads(c->pool),
 				       .n_theta = (uint32_t)c->n->n_theta};
