@@ -157,12 +157,27 @@ static void test_not_finite(void **state)
 	assert_int_equal(checkpoint_load(path, &key, &s, NULL), -EBADMSG);
 }
 
+/* What is chosen after the training may change; what decides the weights may not. */
+static void test_recipe_hash(void **state)
+{
+	static const char base[] =
+		"[train]\nepochs = 3\n[levels]\nmax = 4\n[augment]\nflip = yes\n";
+	uint64_t h = checkpoint_recipe_hash(base);
+
+	(void)state;
+	assert_true(h == checkpoint_recipe_hash("# a note\n[train]\nepochs = 3\n[levels]\nmax = 9\n"
+						"min_accuracy = 0.5\n[augment]\nflip = yes\n"));
+	assert_true(h != checkpoint_recipe_hash("[train]\nepochs = 4\n[augment]\nflip = yes\n"));
+	assert_true(h != checkpoint_recipe_hash("[train]\nepochs = 3\n[levels]\nmax = 4\n"));
+	assert_true(h != checkpoint_recipe_hash(""));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip), cmocka_unit_test(test_absent),
 		cmocka_unit_test(test_of_another), cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_not_finite),
+		cmocka_unit_test(test_not_finite), cmocka_unit_test(test_recipe_hash),
 	};
 
 	return cmocka_run_group_tests(tests, set_up, tear_down);

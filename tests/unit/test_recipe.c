@@ -92,6 +92,7 @@ static void test_refuses(void **state)
 	refuse(HEAD BODY "[train]\nepochs = 2.5\n", "r.ini:9");
 	refuse(HEAD BODY "[train]\nlearning_rate = nan\n", "r.ini:9");
 	refuse(HEAD BODY "[train]\nnesterov = maybe\n", "want yes or no");
+	refuse(HEAD BODY "[levels]\nby = luck\n", "want accuracy or probability");
 	refuse(HEAD "block = conv\n", "r.ini:6: block = conv: want");
 	refuse(HEAD "block = conv 16 size=3\n", "r.ini:6");
 	refuse(HEAD "block = conv 16 kernel=0\n", "r.ini:6");

@@ -385,7 +385,8 @@ static void write_recipe(const char *path)
 	assert_non_null(f);
 	fprintf(f,
 		"[data]\ntrain = idx:%s/x,%s/y\ntest = idx:%s/tx,%s/ty\nvalidation = 60\n"
-		"licence = none\n%s[levels]\nconfidence = 0.75\n[report]\ncontrol = yes\n",
+		"licence = none\n%s[levels]\nby = probability\nconfidence = "
+		"0.75\n[report]\ncontrol = yes\n",
 		folder, folder, folder, folder, strstr(recipe_text, "[network]"));
 	fclose(f);
 }
