@@ -270,6 +270,11 @@ static int do_top(struct server *srv, char **word, cJSON *to, struct ne_error *e
 	return 0;
 }
 
+static void budget_in_force(struct server *srv)
+{
+	ne_governor_set_budget(&srv->governor, budget_get(srv->budget), loop_now_us());
+}
+
 static int do_budget_get(struct server *srv, char **word, cJSON *to, struct ne_error *err)
 {
 	cJSON *list = cJSON_AddArrayToObject(to, "budget");
@@ -277,7 +282,8 @@ static int do_budget_get(struct server *srv, char **word, cJSON *to, struct ne_e
 
 	(void)word;
 	(void)err;
-	budget_refresh(srv->budget);
+	if (budget_refresh(srv->budget) > 0)
+		budget_in_force(srv);
 	for (unsigned i = 0; budget_entry(srv->budget, i, &e) >= 0; i++) {
 		cJSON *o = cJSON_CreateObject();
 
@@ -290,11 +296,6 @@ static int do_budget_get(struct server *srv, char **word, cJSON *to, struct ne_e
 		cJSON_AddItemToArray(list, o);
 	}
 	return 0;
-}
-
-static void budget_in_force(struct server *srv)
-{
-	ne_governor_set_budget(&srv->governor, budget_get(srv->budget), loop_now_us());
 }
 
 static int do_budget_set(struct server *srv, char **word, cJSON *to, struct ne_error *err)

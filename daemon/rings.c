@@ -159,10 +159,7 @@ static void post_status(struct session *s, uint64_t user_data, int status, int64
 		.done_ns = (uint64_t)now_ns,
 	};
 
-	if (rings_post(s, &cqe)) {
-		s->server->metrics.wakes++;
-		session_wake(s);
-	}
+	s->rings.wake |= rings_post(s, &cqe);
 }
 
 /* ---- submissions ---- */
@@ -288,15 +285,14 @@ void rings_take(struct session *s, int64_t now_ns)
 
 	if (s->ended || s->server->draining)
 		return;
-	if (r->n_overflow && rings_flush(s))
-		session_wake(s);
+	r->wake = r->n_overflow && rings_flush(s);
 	tail = __atomic_load_n(&r->client->sq_tail, __ATOMIC_ACQUIRE);
 	waiting = tail - r->sq_head;
 	if (waiting > r->entries) {
 		session_break(s, "submission ring: the tail is more than the ring's entries ahead");
 		return;
 	}
-	while (r->sq_head != tail && has_room(r)) {
+	while (r->sq_head != tail && has_room(r) && r->sq_head - first < RINGS_TURN) {
 		struct neap_sqe sqe;
 
 		memcpy(&sqe, &r->client->sqe[r->sq_head & (r->entries - 1)], sizeof(sqe));
@@ -307,6 +303,10 @@ void rings_take(struct session *s, int64_t now_ns)
 	}
 	if (r->sq_head != first)
 		__atomic_store_n(&r->daemon->sq_head, r->sq_head, __ATOMIC_RELEASE);
+	if (r->wake) { /* once for all that was answered without a run */
+		s->server->metrics.wakes++;
+		session_wake(s);
+	}
 }
 
 void rings_stay_awake(struct session *s)

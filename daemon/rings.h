@@ -15,7 +15,10 @@ void rings_free(struct rings *r);
 /* Bytes that a pair of @entries takes, both regions. */
 uint64_t rings_bytes(uint32_t entries);
 
-/* Takes entries until the ring is empty or too much is in flight: queues runs, drops cancelled
+/* Entries that are taken before others have their turn at the lock. */
+#define RINGS_TURN 64u
+
+/* Takes entries until the ring is empty, too much is in flight or RINGS_TURN is over: queues runs, drops cancelled
  * ones, answers bad ones. Breaks the session where the client's index is nonsense. */
 void rings_take(struct session *s, int64_t now_ns);
 

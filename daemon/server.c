@@ -288,10 +288,10 @@ static void on_overflow(void *user)
 			session_wake(s);
 		moved |= s->rings.n_overflow < before;
 		left |= s->rings.n_overflow > 0;
-		rings_take(s, server_now_ns());
+		/* What waits in the ring for room is for the workers. */
+		rings_stay_awake(s);
 	}
 	srv->overflow_seen = left;
-	moved |= srv->sched.n_waiting > 0 && srv->n_idle > 0;
 	pthread_mutex_unlock(&srv->lock);
 	if (moved)
 		workers_kick(srv);

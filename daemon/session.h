@@ -79,6 +79,7 @@ struct rings {
 	uint32_t entries;
 	uint32_t sq_head, cq_tail; /* our own; what is in shared memory is a copy for the client */
 	uint32_t in_flight;        /* taken and not completed */
+	bool wake;                 /* the client wants to be told of what rings_take() answered */
 	bool awake;                /* in server->awake: a worker looks at the ring by itself */
 	struct request *request;   /* [entries] */
 	struct request *free_request;

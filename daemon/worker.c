@@ -16,6 +16,7 @@
 #include "daemon/rings.h"
 
 #include <math.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -138,6 +139,14 @@ static int64_t slack_ns(struct server *srv, int64_t now_ns)
 
 	return sched_slack_ns(&srv->sched, now_ns, srv->n_worker,
 			      p->ratio + NE_GOV_SIGMAS * sqrt(p->variance));
+}
+
+/* Something came that is no work, perhaps a flood of bad entries: others get at the lock. */
+static void give_way(struct server *srv)
+{
+	pthread_mutex_unlock(&srv->lock);
+	sched_yield();
+	pthread_mutex_lock(&srv->lock);
 }
 
 /* ---- exits ---- */
@@ -468,6 +477,8 @@ static void *worker_main(void *arg)
 			break;
 		else if (put_to_sleep(srv))
 			wait_for_doorbell(w);
+		else
+			give_way(srv);
 	}
 	pthread_mutex_unlock(&srv->lock);
 	workers_kick(srv); /* the next one */
