@@ -34,7 +34,7 @@
 #define REQUESTS    2000u
 #define PHASES      6u
 #define RATE_HZ     125.0 /* requests a second: a camera or two */
-#define DEADLINE_US 20000 /* the application's: half a frame at 25 a second */
+#define DEADLINE_US 2000  /* the application's */
 #define MODEL       "fashion"
 #define MAX_LEVELS  256u
 #define REASONS     6u
@@ -203,21 +203,23 @@ static void busy_start(struct demo *d)
 }
 
 /*
- * Minutes for which the battery shall last, so that at 80 % there is power for seven tenths of what
- * the best level needs at this rate, and at 30 % for two tenths.
+ * Minutes for which the battery shall last, so that at 30 % there is power for a mix of levels: a
+ * little more than the cheapest needs at this rate. At 80 % there is more than three times as much.
  */
 static unsigned autonomy_min(const struct demo *d)
 {
-	double best_w = d->level[d->best].energy_uj * 1e-6 * RATE_HZ;
-	double minutes = (0.8 - RESERVE) * CAPACITY_WH / (0.7 * best_w) * 60;
+	double most = d->level[d->best].energy_uj, least = most, w;
 
-	return (unsigned)fmin(fmax(minutes, 1), 525600);
+	for (unsigned i = 0; i < d->n_level; i++)
+		least = fmin(least, d->level[i].energy_uj);
+	w = (least + 0.3 * (most - least)) * 1e-6 * RATE_HZ;
+	return (unsigned)fmin(fmax((0.3 - RESERVE) * CAPACITY_WH / w * 60, 1), 525600);
 }
 
-/* Half of what the best level takes, and some for waking up. */
+/* Less than the best level takes with its waking up and its spread. */
 static unsigned tight_us(const struct demo *d)
 {
-	return (unsigned)fmax(20, 0.5 * d->level[d->best].time_us + 15);
+	return (unsigned)fmax(20, 0.75 * d->level[d->best].time_us + 15);
 }
 
 struct phase {

@@ -46,6 +46,8 @@ void table_row(struct table *t);
 void table_cell(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void table_number(struct table *t, double v, int decimals, const char *unit); /* NAN: "-" */
 void table_print(struct table *t, FILE *to);                                  /* and frees */
+/* @text without control characters. */
+void table_text(const char *text, FILE *to);
 /* @share (0..1) of @width characters; blocks where the terminal speaks UTF-8. */
 const char *table_bar(double share, unsigned width);
 

@@ -58,12 +58,9 @@ static void print_models(const cJSON *list)
 	table_print(t, stdout);
 	cJSON_ArrayForEach(m, list)
 	{
-		struct table *title = table_new("");
-
-		/* Through a table, so that the name is made printable. */
 		printf("\n");
-		table_cell(title, "%s:", ctl_text(m, "name"));
-		table_print(title, stdout);
+		table_text(ctl_text(m, "name"), stdout);
+		printf(":\n");
 		print_levels(m);
 	}
 }

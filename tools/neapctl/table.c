@@ -118,6 +118,12 @@ void table_print(struct table *t, FILE *to)
 	free(t);
 }
 
+void table_text(const char *text, FILE *to)
+{
+	for (; *text; text++)
+		fputc((unsigned char)*text < ' ' || *text == 0x7f ? '?' : *text, to);
+}
+
 const char *table_bar(double share, unsigned width)
 {
 	static char bar[3 * 64 + 1];
