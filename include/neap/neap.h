@@ -54,12 +54,12 @@ enum neap_dtype {
 };
 
 enum neap_reason { /* what kept the request from a better level */
-	NEAP_REASON_FULL = 0,
-	NEAP_REASON_TIME = 1,
-	NEAP_REASON_ENERGY = 2,
-	NEAP_REASON_CPU = 3,
-	NEAP_REASON_CAP = 4,
-	NEAP_REASON_CONFIDENCE = 5,
+		   NEAP_REASON_FULL = 0,
+		   NEAP_REASON_TIME = 1,
+		   NEAP_REASON_ENERGY = 2,
+		   NEAP_REASON_CPU = 3,
+		   NEAP_REASON_CAP = 4,
+		   NEAP_REASON_CONFIDENCE = 5,
 };
 
 /* ---- connection ---- */
@@ -94,7 +94,7 @@ struct neap_tensor_info {
 	enum neap_dtype dtype;
 	uint32_t rank;
 	int32_t dim[NEAP_MAX_RANK];
-	float scale;  /* quantised values: real = (q - zero) * scale; 0 = real or raw values */
+	float scale; /* quantised values: real = (q - zero) * scale; 0 = real or raw values */
 	int32_t zero;
 	size_t offset; /* in the input or output block, bytes */
 	size_t bytes;
@@ -138,10 +138,10 @@ struct neap_request {
 	struct neap_model *model;
 	struct neap_buffer *in, *out;
 	size_t in_offset, out_offset; /* multiples of 64 */
-	int64_t deadline_us; /* from neap_submit(); 0 = none; negative: already past */
-	float min_accuracy;  /* floor of expected accuracy, 0..1; wins over energy, not over time */
-	float confidence;    /* leave at an exit this sure, 0..1; 0 = the model's; > 1 = never */
-	bool strict;         /* -ETIME at once rather than a late answer */
+	int64_t deadline_us;          /* from neap_submit(); 0 = none; negative: already past */
+	float min_accuracy; /* floor of expected accuracy, 0..1; wins over energy, not over time */
+	float confidence;   /* leave at an exit this sure, 0..1; 0 = the model's; > 1 = never */
+	bool strict;        /* -ETIME at once rather than a late answer */
 	uint64_t user_data;
 };
 
@@ -151,11 +151,11 @@ struct neap_completion {
 	uint16_t level, depth; /* that answered */
 	uint16_t width_permille;
 	enum neap_reason reason;
-	bool degraded;  /* nothing fitted: this is the smallest level */
-	bool late;      /* after the deadline */
+	bool degraded;        /* nothing fitted: this is the smallest level */
+	bool late;            /* after the deadline */
 	bool energy_measured; /* else modelled */
-	float accuracy; /* expected */
-	float confidence; /* largest probability of the answer */
+	float accuracy;       /* expected */
+	float confidence;     /* largest probability of the answer */
 	uint32_t top_index;
 	uint32_t queue_us, run_us; /* waiting for a worker; computing */
 	uint32_t energy_uj;
@@ -188,7 +188,7 @@ int neap_control(struct neap *n, const char *command, char **ret_json);
 
 /* ---- errors ---- */
 
-const char *neap_strerror(int error);        /* of a negative errno, in neap's terms */
+const char *neap_strerror(int error);              /* of a negative errno, in neap's terms */
 const char *neap_last_error(const struct neap *n); /* details of the last failure; "" = none.
 						    * NULL = of a failed neap_connect, per thread */
 const char *neap_reason_name(enum neap_reason r);

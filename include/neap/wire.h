@@ -27,24 +27,24 @@
 enum neap_msg_type {
 	/* client to daemon; the reply has the same type with NEAP_MSG_REPLY set and the same id */
 	NEAP_MSG_HELLO = 1,
-	NEAP_MSG_RINGS = 2,        /* fd: client region */
-	NEAP_MSG_BUF_ADD = 3,      /* fd: the buffer */
+	NEAP_MSG_RINGS = 2,   /* fd: client region */
+	NEAP_MSG_BUF_ADD = 3, /* fd: the buffer */
 	NEAP_MSG_BUF_REMOVE = 4,
 	NEAP_MSG_MODEL_OPEN = 5,
 	NEAP_MSG_MODEL_CLOSE = 6,
-	NEAP_MSG_CONTROL = 7,      /* neapctl: a text command, a JSON answer in a memfd */
+	NEAP_MSG_CONTROL = 7, /* neapctl: a text command, a JSON answer in a memfd */
 	/* daemon to client, unasked; id 0. WAKE is a bare header */
-	NEAP_MSG_WAKE = 64,        /* completions were posted while the client slept */
-	NEAP_MSG_GOODBYE = 65,     /* the session ends; status and text tell why */
+	NEAP_MSG_WAKE = 64,    /* completions were posted while the client slept */
+	NEAP_MSG_GOODBYE = 65, /* the session ends; status and text tell why */
 	NEAP_MSG_REPLY = 0x8000,
 };
 
 struct neap_msg {
 	uint16_t type;
 	uint16_t reserved;
-	uint32_t id;     /* chosen by the asker, copied into the reply */
-	int32_t status;  /* replies: 0 or a negative errno; requests: 0 */
-	uint32_t bytes;  /* of the whole message, this header included */
+	uint32_t id;    /* chosen by the asker, copied into the reply */
+	int32_t status; /* replies: 0 or a negative errno; requests: 0 */
+	uint32_t bytes; /* of the whole message, this header included */
 };
 
 /*
@@ -55,19 +55,19 @@ struct neap_msg {
 
 struct neap_msg_hello {
 	struct neap_msg h;
-	uint32_t version; /* NEAP_WIRE_VERSION */
-	uint32_t features; /* none yet: 0 */
+	uint32_t version;                /* NEAP_WIRE_VERSION */
+	uint32_t features;               /* none yet: 0 */
 	char name[NEAP_WIRE_NAME_BYTES]; /* of the client, for neapctl top */
 };
 
 struct neap_msg_hello_reply {
 	struct neap_msg h;
 	uint32_t version, features;
-	uint64_t session;    /* unique in this daemon's life */
-	uint64_t instance;   /* random for each start of the daemon */
+	uint64_t session;  /* unique in this daemon's life */
+	uint64_t instance; /* random for each start of the daemon */
 	uint32_t max_entries, max_buffers;
 	uint64_t max_buffer_bytes, max_session_bytes;
-	char transport[16];  /* "memfd" or "device" */
+	char transport[16]; /* "memfd" or "device" */
 };
 
 /* The client makes its region (one writer: sealed FUTURE_WRITE|SHRINK|GROW|SEAL after mapping it),
@@ -154,9 +154,10 @@ struct neap_sqe {
 	uint16_t op, flags;
 	uint32_t in_buf, out_buf;
 	uint64_t in_offset, out_offset; /* multiples of 64 */
-	uint64_t deadline_ns;  /* CLOCK_MONOTONIC; 0 = none */
-	uint16_t min_accuracy; /* 1/10000; 0 = none */
-	uint16_t confidence;   /* 1/10000 that ends the run at an exit; 0 = the model's; 65535 = never */
+	uint64_t deadline_ns;           /* CLOCK_MONOTONIC; 0 = none */
+	uint16_t min_accuracy;          /* 1/10000; 0 = none */
+	uint16_t
+		confidence; /* 1/10000 that ends the run at an exit; 0 = the model's; 65535 = never */
 	uint32_t reserved0;
 	uint64_t reserved1;
 };
@@ -182,7 +183,7 @@ struct neap_cqe {
 	uint32_t generation; /* of the model */
 	uint64_t done_ns;    /* CLOCK_MONOTONIC */
 	uint64_t reserved[1];
-	uint32_t top_index;  /* index of the largest output */
+	uint32_t top_index; /* index of the largest output */
 	uint32_t reserved2;
 };
 
