@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The service manager's protocol: sockets handed over and states told. Its two halves are a few
- * environment variables and a datagram, documented as stable in sd_listen_fds(3) and sd_notify(3);
- * spoken directly they work in every build and cost none of libsystemd's resident memory.
+ * The service manager: sockets handed over and states told, through libsystemd. A build without it
+ * makes its own socket and tells nobody.
  */
 #ifndef NEAPD_NOTIFY_H
 #define NEAPD_NOTIFY_H
