@@ -12,6 +12,7 @@
 
 #include <fcntl.h>
 #include <signal.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -144,14 +145,38 @@ static int admit(struct server *srv, struct session *s, struct ne_error *err)
 	return r;
 }
 
+/*
+ * Ends the sessions whose peers are gone already. A limit is reached by clients that live: hang-ups
+ * that this turn of the loop has not come to yet must not keep a new client out.
+ */
+static unsigned reap_gone(struct server *srv)
+{
+	unsigned gone = 0;
+
+	for (uint32_t i = 0; i < SERVER_MAX_SESSIONS; i++) {
+		struct session *s = srv->session[i];
+		struct pollfd p = {.fd = s ? s->fd : -1};
+
+		if (s && poll(&p, 1, 0) == 1 && (p.revents & POLLHUP)) {
+			remove_session(srv, s, -ECONNRESET, NULL);
+			gone++;
+		}
+	}
+	return gone;
+}
+
 static void greet(struct server *srv, int fd)
 {
 	struct ne_error err = {0};
 	struct session *s;
+	int r;
 
 	if (session_new(srv, fd, &s) < 0)
 		return;
-	if (admit(srv, s, &err) < 0) {
+	r = admit(srv, s, &err);
+	if (r < 0 && reap_gone(srv) > 0)
+		r = admit(srv, s, &err);
+	if (r < 0) {
 		log_warn("a connection of uid %u is refused: %s", s->uid, err.text);
 		session_send_goodbye(fd, NEAP_MSG_GOODBYE, 0, -EUSERS, err.text);
 		session_unref(s);
