@@ -8,6 +8,7 @@
 #include "tools/neap/import/import.h"
 #include "tools/neap/options.h"
 #include "tools/neap/sign.h"
+#include "tools/neap/simulate.h"
 #include "tools/neap/train/train.h"
 
 static const struct {
@@ -22,6 +23,8 @@ static const struct {
 	{"bench", cmd_bench, "latency of each level on this machine"},
 	{"inspect", cmd_inspect, "what is in a model file"},
 	{"plot", cmd_plot, "draw accuracy against latency or MACs as SVG"},
+	{"simulate", cmd_simulate,
+	 "replay a trace of requests, load and battery through the governor"},
 	{"keygen", cmd_keygen, "make a key pair for signing model files"},
 	{"sign", cmd_sign, "sign a model file"},
 	{"verify", cmd_verify, "check the signature of a model file"},
