@@ -127,7 +127,7 @@ static bool time_ok(const struct limits *l, const struct ne_gov_level *v)
 
 static bool energy_ok(const struct limits *l, const struct ne_gov_level *v, uint32_t i)
 {
-	return l->low_battery ? i == l->frugal : v->energy_uj <= l->energy_uj;
+	return l->low_battery ? i == l->frugal : l->ratio * v->energy_uj <= l->energy_uj;
 }
 
 static bool cpu_ok(const struct limits *l, const struct ne_gov_level *v)

@@ -223,7 +223,7 @@ static void limits_hold_unless_degraded_or_floored(void **state)
 			continue;
 		assert_true(fits_time(&s, v) && under_caps(&s, v));
 		if (s.req.min_accuracy == 0 && !g.low_battery)
-			assert_true(v->energy_uj <= ne_bucket_available(&g.energy, 0));
+			assert_true(s.ratio * v->energy_uj <= ne_bucket_available(&g.energy, 0));
 		if (s.req.min_accuracy == 0)
 			assert_true(s.ratio * v->time_us <= ne_bucket_available(&g.cpu, 0));
 	}
