@@ -82,10 +82,11 @@ void augment_audio(const struct recipe_augment *a, struct rng *rng, int32_t rate
 	size_t from = n ? rng_below(rng, (uint32_t)n) : 0;
 
 	for (size_t i = 0; i < n; i++, at += speed) {
-		float base = floorf(at), part = at - base, v = 0.0f;
+		float v = 0.0f;
 
-		if (base >= 0.0f && base + 1.0f < (float)n) {
-			size_t k = (size_t)base;
+		if (at >= 0.0f && at + 1.0f < (float)n) {
+			size_t k = (size_t)(int32_t)at;
+			float part = at - (float)(int32_t)k;
 
 			v = ((float)src[k] * (1.0f - part) + (float)src[k + 1] * part) * gain;
 		}
