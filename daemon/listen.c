@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/listen.h"
 
+#include <fcntl.h>
 #include <grp.h>
+#include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -9,6 +12,36 @@
 #include <unistd.h>
 
 #define GROUP "neap"
+
+/*
+ * The process that listens behind the connected @fd is there. After a kill the kernel may take a
+ * second to tear io_uring down, and until then the dead daemon's socket still takes connections.
+ */
+static bool listener_lives(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+	char path[32], text[512], *state;
+	ssize_t n;
+	int stat_fd;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 || peer.pid <= 0)
+		return true;
+	if (kill(peer.pid, 0) < 0 && errno == ESRCH)
+		return false;
+	snprintf(path, sizeof(path), "/proc/%d/stat", (int)peer.pid);
+	stat_fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (stat_fd < 0)
+		return errno != ENOENT;
+	n = read(stat_fd, text, sizeof(text) - 1);
+	close(stat_fd);
+	if (n <= 0)
+		return n < 0 && errno != ESRCH;
+	text[n] = '\0';
+	/* proc(5): "pid (comm) state"; comm may hold anything, so from the last parenthesis. */
+	state = strrchr(text, ')');
+	return !state || !(state[1] == ' ' && (state[2] == 'Z' || state[2] == 'X'));
+}
 
 static int remove_stale(const struct sockaddr_un *sa, struct ne_error *err)
 {
@@ -23,6 +56,8 @@ static int remove_stale(const struct sockaddr_un *sa, struct ne_error *err)
 	if (fd < 0)
 		return ne_fail(err, errno, "socket: %s", strerror(errno));
 	r = connect(fd, (const struct sockaddr *)sa, sizeof(*sa)) < 0 ? errno : 0;
+	if (r == 0 && !listener_lives(fd))
+		r = ECONNREFUSED;
 	close(fd);
 	/* EAGAIN: its queue is full, so it lives. */
 	if (r == 0 || r == EAGAIN)

@@ -21,7 +21,6 @@
 
 #define START_MS 30000 /* sanitizers on a busy machine are slow to start */
 #define STOP_MS  30000
-#define IN_USE   "another daemon serves"
 
 /* The one of this process: a failed check has to find it. */
 static struct harness *current;
@@ -344,7 +343,6 @@ int harness_launch(struct harness *h, int timeout_ms)
 {
 	struct neap_options opt = {.socket = h->socket, .no_reconnect = true, .name = "harness"};
 	double until = now_s() + timeout_ms / 1000.0;
-	unsigned in_use = harness_log_count(h, IN_USE), now_in_use;
 	int ret, status;
 
 	ret = spawn(h);
@@ -358,20 +356,8 @@ int harness_launch(struct harness *h, int timeout_ms)
 			neap_close(n);
 			return 0;
 		}
-		if (dead(h, &status)) {
-			/* The kernel takes apart the io_uring of a killed daemon a little after
-			 * its death; until then the old socket listens. A service manager would
-			 * try again as well. */
-			now_in_use = harness_log_count(h, IN_USE);
-			if (now_in_use == in_use || now_s() > until)
-				return -ECHILD;
-			in_use = now_in_use;
-			sleep_ms(20);
-			ret = spawn(h);
-			if (ret < 0)
-				return ret;
-			continue;
-		}
+		if (dead(h, &status))
+			return -ECHILD;
 		if (now_s() > until)
 			return ret;
 		sleep_ms(5);
