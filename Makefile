@@ -78,7 +78,9 @@ ifneq ($(filter aarch64,$(ARCH)),)
 ENGINE_SRC += $(call find_c,engine/kernels/arm)
 endif
 ENGINE_LIB := $(O)/lib/libneap-engine.a
+ifeq ($(SAN),)
 $(O)/obj/engine/%: NEAP_CFLAGS += -O3
+endif
 $(O)/obj/%_sse41.o: NEAP_CFLAGS += -msse4.1
 $(O)/obj/%_avx2.o: NEAP_CFLAGS += -mavx2 -mfma
 $(O)/obj/%_avxvnni.o: NEAP_CFLAGS += -mavx2 -mfma -mavxvnni

@@ -24,16 +24,16 @@ struct ne_error {
 int ne_fail(struct ne_error *err, int code, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-#define NE_ARRAY_SIZE(a)   (sizeof(a) / sizeof((a)[0]))
-#define NE_MIN(a, b)       ((a) < (b) ? (a) : (b))
-#define NE_MAX(a, b)       ((a) > (b) ? (a) : (b))
+#define NE_ARRAY_SIZE(a)    (sizeof(a) / sizeof((a)[0]))
+#define NE_MIN(a, b)        ((a) < (b) ? (a) : (b))
+#define NE_MAX(a, b)        ((a) > (b) ? (a) : (b))
 #define NE_CLAMP(v, lo, hi) NE_MIN(NE_MAX(v, lo), hi)
 
-#define NE_RETURN_IF(expr)                                                                         \
-	do {                                                                                       \
-		int ret_if_ = (expr);                                                              \
-		if (ret_if_ < 0)                                                                   \
-			return ret_if_;                                                            \
+#define NE_RETURN_IF(expr)              \
+	do {                            \
+		int ret_if_ = (expr);   \
+		if (ret_if_ < 0)        \
+			return ret_if_; \
 	} while (0)
 
 static inline size_t ne_round_up(size_t v, size_t to)

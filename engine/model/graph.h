@@ -41,15 +41,15 @@ enum ne_op {
 	NE_OP_HARDSWISH = 11,
 	NE_OP_SIGMOID = 12,
 	NE_OP_TANH = 13,
-	NE_OP_SOFTMAX = 14,   /* attr.axis */
-	NE_OP_BATCHNORM = 15, /* x, gamma, beta, mean, var; folded before a plan is built */
-	NE_OP_RESHAPE = 16,   /* to the output tensor's shape; flatten too */
-	NE_OP_PAD = 17,       /* attr.pad */
-	NE_OP_QUANTISE = 18,  /* f32, u8 or s8 to s8 */
+	NE_OP_SOFTMAX = 14,    /* attr.axis */
+	NE_OP_BATCHNORM = 15,  /* x, gamma, beta, mean, var; folded before a plan is built */
+	NE_OP_RESHAPE = 16,    /* to the output tensor's shape; flatten too */
+	NE_OP_PAD = 17,        /* attr.pad */
+	NE_OP_QUANTISE = 18,   /* f32, u8 or s8 to s8 */
 	NE_OP_DEQUANTISE = 19, /* u8, s8 or s16 to f32: (q - zero) * scale */
-	NE_OP_TRANSPOSE = 20, /* attr.perm */
-	NE_OP_MUL = 21,       /* as add */
-	NE_OP_LOGMEL = 22,    /* x s16 or f32 [1,samples] -> f32 [1,frames,bins,1]; attr.mel */
+	NE_OP_TRANSPOSE = 20,  /* attr.perm */
+	NE_OP_MUL = 21,        /* as add */
+	NE_OP_LOGMEL = 22,     /* x s16 or f32 [1,samples] -> f32 [1,frames,bins,1]; attr.mel */
 	NE_OP_COUNT
 };
 
@@ -144,7 +144,7 @@ struct ne_graph {
 #define NE_MAX_NODES    32768u
 #define NE_MAX_GROUPS   4096u
 #define NE_MAX_EXITS    16u
-#define NE_MAX_IO       64u   /* inputs of a node, inputs and outputs of a graph */
+#define NE_MAX_IO       64u /* inputs of a node, inputs and outputs of a graph */
 #define NE_MAX_DIM      (1 << 24)
 #define NE_MAX_ELEMENTS ((size_t)1 << 28)
 

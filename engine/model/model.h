@@ -16,7 +16,7 @@ struct ne_norm {
 
 /* One width setting: how many channels of each group are active, and all that depends on it. */
 struct ne_width {
-	int32_t *active;        /* [n_group + 1]; entry 0 unused; multiple of 8 where the group > 8 */
+	int32_t *active; /* [n_group + 1]; entry 0 unused; multiple of 8 where the group > 8 */
 	struct ne_quant *quant; /* [n_tensor] activation ranges; scale 0 where not quantised */
 	struct ne_norm *norm;   /* [n_norm]; attr.norm - 1 indexes it */
 };
@@ -33,10 +33,10 @@ struct ne_level {
 	uint32_t depth; /* index of the exit */
 	uint32_t width; /* index of the width setting */
 	uint32_t flags;
-	uint64_t macs;         /* multiply-accumulates of one inference */
-	float accuracy;        /* 0..1 on the data set that the provenance names; < 0 = not measured */
-	float latency_us;      /* measured where the file was made (one thread); 0 = not measured */
-	float energy_uj;       /* per inference; 0 = not known */
+	uint64_t macs;    /* multiply-accumulates of one inference */
+	float accuracy;   /* 0..1 on the data set that the provenance names; < 0 = not measured */
+	float latency_us; /* measured where the file was made (one thread); 0 = not measured */
+	float energy_uj;  /* per inference; 0 = not known */
 	float control_accuracy; /* the same shape trained alone with equal epochs; < 0 = not measured */
 	float f32_accuracy;     /* before quantisation; < 0 = not measured */
 };

@@ -90,8 +90,7 @@ void ne_context_observe(struct ne_context *c, const struct ne_observer *o);
  * ne_io.bytes long and not overlapping; input bytes may change meanwhile (garbage in, garbage out,
  * never a bad access). @hooks may be NULL. -EINVAL for a level out of range.
  */
-int ne_run(const struct ne_program *p, struct ne_context *c, uint32_t level,
-	   const void *const *in, void *const *out, const struct ne_hooks *hooks,
-	   struct ne_result *ret);
+int ne_run(const struct ne_program *p, struct ne_context *c, uint32_t level, const void *const *in,
+	   void *const *out, const struct ne_hooks *hooks, struct ne_result *ret);
 
 #endif
