@@ -129,10 +129,9 @@ static int check_width(const struct ne_model *m, uint32_t w, struct ne_error *er
 	NE_RETURN_IF(check_active(m, w, err));
 	for (uint32_t t = 0; t < m->graph.n_tensor; t++)
 		NE_RETURN_IF(check_quant(m, w, t, err));
-	NE_RETURN_IF(check_norms(m, w, err));
 	for (uint32_t i = 0; i < m->graph.n_node; i++)
 		NE_RETURN_IF(check_node(m, w, &m->graph.node[i], err));
-	return 0;
+	return check_norms(m, w, err); /* after the counts are known to be right */
 }
 
 static int check_levels(const struct ne_model *m, struct ne_error *err)
