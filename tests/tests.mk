@@ -45,7 +45,7 @@ export NEAP_DATA
 .PHONY: check-build check check-run lint
 check-build: tests $(BENCH)
 	@$(MAKE) --no-print-directory O=build-asan SAN=address,undefined CFLAGS='-O1 -g' \
-		build-asan/bin/neapd asan-units
+		build-asan/bin/neapd build-asan/bin/neap asan-units
 	@$(MAKE) --no-print-directory O=build-tsan SAN=thread CFLAGS='-O1 -g' build-tsan/bin/neapd
 	@$(MAKE) --no-print-directory O=build-arm64 CROSS=aarch64-linux-gnu- \
 		build-arm64/tests/kernels/check

@@ -45,7 +45,7 @@
 #define TILE_UNROLL _Pragma("unroll")
 #define TILE_NO_SPILL
 #else
-#define TILE_UNROLL _Pragma("GCC unroll 32")
+#define TILE_UNROLL   _Pragma("GCC unroll 32")
 #define TILE_NO_SPILL __attribute__((optimize("no-tree-pre", "no-schedule-insns")))
 #endif
 /* Sanitizers would instrument every lane of every unrolled tile, and compile for minutes. What
@@ -117,7 +117,8 @@ TILE_INLINE void tile_step(tile_vec *acc, const tile_x *x, const tile_w *w, size
 
 		TILE_UNROLL
 		for (int v = 0; v < nb * TILE_VPB; v++)
-			acc[i * nb * TILE_VPB + v] = tile_dot(acc[i * nb * TILE_VPB + v], xv, wv[v]);
+			acc[i * nb * TILE_VPB + v] =
+				tile_dot(acc[i * nb * TILE_VPB + v], xv, wv[v]);
 	}
 }
 
@@ -218,15 +219,16 @@ TILE_INLINE void tile_any(const tile_args *a, struct tile_panel *panel,
 typedef void tile_fn(const tile_args *a, struct tile_panel *panel, const struct tile_chunk *first,
 		     uint32_t p, uint32_t block);
 
-#define TILE(mr, nb)                                                                               \
-	TILE_NO_SPILL TILE_PLAIN static void tile_##mr##x##nb(const tile_args *a, struct tile_panel *panel,                 \
-				     const struct tile_chunk *first, uint32_t p, uint32_t block)   \
-	{                                                                                          \
-		tile_any(a, panel, first, p, block, mr, nb);                                       \
+#define TILE(mr, nb)                                                                          \
+	TILE_NO_SPILL TILE_PLAIN static void tile_##mr##x##nb(                                \
+		const tile_args *a, struct tile_panel *panel, const struct tile_chunk *first, \
+		uint32_t p, uint32_t block)                                                   \
+	{                                                                                     \
+		tile_any(a, panel, first, p, block, mr, nb);                                  \
 	}
 TILE_LIST
 #undef TILE
-#define TILE(mr, nb) [(nb) - 1][(mr) - 1] = tile_##mr##x##nb,
+#define TILE(mr, nb) [(nb)-1][(mr)-1] = tile_##mr##x##nb,
 static tile_fn *const tile_table[TILE_MAX_NB][TILE_MAX_MR] = {TILE_LIST};
 #undef TILE
 
