@@ -501,7 +501,7 @@ static void test_network(void **state)
 		struct tape *t;
 		double square, want, h;
 
-		assert_int_equal(tape_new(&net, w, 3, n, &t, &err), 0);
+		assert_int_equal(tape_new(&net, net.active[w], 3, n, &t, &err), 0);
 		assert_int_equal(tape_state_new(&net, &t, 1, &s), 0);
 		grad = calloc(net.n_theta, sizeof(*grad));
 		net_loss(t, &s, theta, x, n, target);
@@ -548,7 +548,7 @@ static void test_narrow_stays_in_its_slice(void **state)
 	grad = calloc(net.n_theta, sizeof(*grad));
 	x = random_floats(&rng, 2 * 12 * 12 * 3);
 	network_init_theta(&net, net.active[0], 3, true, theta);
-	assert_int_equal(tape_new(&net, 1, 3, 2, &t, &err), 0);
+	assert_int_equal(tape_new(&net, net.active[1], 3, 2, &t, &err), 0);
 	assert_int_equal(tape_state_new(&net, &t, 1, &s), 0);
 	net_loss(t, &s, theta, x, 2, target);
 	tape_backward(t, &s, theta, x, 2, grad);

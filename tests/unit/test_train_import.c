@@ -141,7 +141,7 @@ static void test_same_function(void **state)
 	for (size_t i = 0; i < NE_ARRAY_SIZE(x); i++)
 		x[i] = rng_between(&rng, -1.0f, 1.0f);
 	assert_int_equal(f.n.n_class, CLASSES);
-	assert_int_equal(tape_new(&f.n, 0, 1, BATCH, &t, &err), 0);
+	assert_int_equal(tape_new(&f.n, f.n.active[0], 1, BATCH, &t, &err), 0);
 	assert_int_equal(tape_state_new(&f.n, &t, 1, &s), 0);
 	tape_adopt_norms(t, &s, f.theta, x, BATCH);
 	tape_forward(t, &s, TAPE_TRAIN, f.theta, x, BATCH);

@@ -103,8 +103,7 @@ static int set_norm(const struct network *n, const float *theta, const struct wi
 		    uint32_t width, uint32_t node, struct ne_norm *ret)
 {
 	const struct ne_node *bn = &n->graph.node[node];
-	const float *gamma = theta + network_theta(n, width, bn->in[1]);
-	const float *beta = theta + network_theta(n, width, bn->in[2]);
+	const float *gamma = theta + n->theta_of[bn->in[1]], *beta = theta + n->theta_of[bn->in[2]];
 	const float *mean = stats->mean[width] + n->stat_of[node];
 	const float *var = stats->var[width] + n->stat_of[node];
 	uint32_t c = (uint32_t)network_channels(n, n->active[width], bn->in[0]);

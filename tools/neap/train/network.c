@@ -57,12 +57,10 @@ static uint32_t trained_inputs(const struct ne_node *n)
 static int index_parameters(struct network *n, struct ne_error *err)
 {
 	const struct ne_graph *g = &n->graph;
-	size_t count;
 
 	n->theta_of = malloc(g->n_tensor * sizeof(*n->theta_of));
-	n->theta_step = calloc(g->n_tensor, sizeof(*n->theta_step));
 	n->stat_of = malloc(g->n_node * sizeof(*n->stat_of));
-	if (!n->theta_of || !n->theta_step || !n->stat_of)
+	if (!n->theta_of || !n->stat_of)
 		return ne_fail(err, ENOMEM, "network: out of memory");
 	for (uint32_t i = 0; i < g->n_tensor; i++)
 		n->theta_of[i] = NETWORK_NONE;
@@ -86,9 +84,7 @@ static int index_parameters(struct network *n, struct ne_error *err)
 					"node %s: its weights are no f32 constant, cannot train it",
 					node->name);
 			n->theta_of[t] = n->n_theta;
-			count = ne_shape_elements(&g->tensor[t].shape);
-			n->theta_step[t] = node->op == NE_OP_BATCHNORM ? count : 0;
-			n->n_theta += node->op == NE_OP_BATCHNORM ? count * n->n_width : count;
+			n->n_theta += ne_shape_elements(&g->tensor[t].shape);
 		}
 	}
 	return 0;
@@ -96,6 +92,7 @@ static int index_parameters(struct network *n, struct ne_error *err)
 
 static int index_widths(struct network *n, const struct recipe *r, struct ne_error *err)
 {
+	n->n_width = r->n_width;
 	for (uint32_t w = 0; w < r->n_width; w++) {
 		n->active[w] = calloc(n->graph.n_group + 1, sizeof(**n->active));
 		if (!n->active[w])
@@ -115,7 +112,6 @@ static int index_widths(struct network *n, const struct recipe *r, struct ne_err
 
 int network_index(struct network *n, const struct recipe *r, struct ne_error *err)
 {
-	n->n_width = r->n_width;
 	NE_RETURN_IF(index_parameters(n, err));
 	return index_widths(n, r, err);
 }
@@ -153,8 +149,8 @@ void network_init_theta(const struct network *n, const int32_t *active, uint32_t
 	struct rng rng = rng_make(seed, RNG_INIT, 0);
 
 	for (uint32_t i = 0; i < g->n_tensor; i++)
-		for (uint32_t w = 0; n->theta_of[i] != NETWORK_NONE && w < n->n_width; w++)
-			memcpy(theta + network_theta(n, w, i), g->tensor[i].data,
+		if (n->theta_of[i] != NETWORK_NONE)
+			memcpy(theta + n->theta_of[i], g->tensor[i].data,
 			       ne_shape_elements(&g->tensor[i].shape) * sizeof(*theta));
 	if (!fresh)
 		return;
@@ -173,7 +169,6 @@ void network_done(struct network *n)
 	for (uint32_t w = 0; w < RECIPE_MAX_WIDTHS; w++)
 		free(n->active[w]);
 	free(n->theta_of);
-	free(n->theta_step);
 	free(n->stat_of);
 	memset(n, 0, sizeof(*n));
 }

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The network in training: an engine graph that still has its batch norm nodes, and where each of
- * its parameters lies in one flat vector. All widths share the weights, of which a width uses the
- * first channels; batch norms are each width's own, which costs the model nothing: they are folded
- * per width anyway.
+ * its parameters lies in one flat vector. All widths share that vector: a width uses the first
+ * channels of each parameter.
  */
 #ifndef NEAP_TRAIN_NETWORK_H
 #define NEAP_TRAIN_NETWORK_H
@@ -24,9 +23,6 @@ struct network {
 
 	size_t n_theta;
 	size_t *theta_of; /* [n_tensor]: offset of a parameter, or NETWORK_NONE */
-	/* [n_tensor]: values from one width's to the next's where every width has its own (gamma and
-	 * beta of batch norms: Yu et al. 2019), 0 where they share. */
-	size_t *theta_step;
 	size_t n_stat;
 	size_t *stat_of; /* [n_node]: offset of a batch norm's statistics, or NETWORK_NONE */
 };
@@ -40,12 +36,6 @@ int network_build(const struct recipe *r, uint32_t n_class, struct network *ret,
 int network_import(const struct recipe *r, const struct ne_model *m, struct network *ret,
 		   struct ne_error *err);
 void network_done(struct network *n);
-
-/* Offset of a parameter of width setting @width. */
-static inline size_t network_theta(const struct network *n, uint32_t width, uint32_t tensor)
-{
-	return n->theta_of[tensor] + width * n->theta_step[tensor];
-}
 
 /* Groups' active channels at a fraction of the full width: multiples of 8 where a group is wider. */
 int32_t network_cut(int32_t channels, float fraction);

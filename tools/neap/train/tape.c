@@ -30,7 +30,7 @@ struct tape_op {
 
 struct tape {
 	const struct network *net;
-	uint32_t n_op, batch, width;
+	uint32_t n_op, batch;
 	struct tape_op *op;
 	size_t *value, *grad; /* [n_tensor] arena offsets; NETWORK_NONE = not on this tape */
 	size_t arena, work;
@@ -291,7 +291,7 @@ out:
 	return rc;
 }
 
-int tape_new(const struct network *n, uint32_t width, uint32_t exits, uint32_t batch,
+int tape_new(const struct network *n, const int32_t *active, uint32_t exits, uint32_t batch,
 	     struct tape **ret, struct ne_error *err)
 {
 	struct tape *t = calloc(1, sizeof(*t));
@@ -301,8 +301,7 @@ int tape_new(const struct network *n, uint32_t width, uint32_t exits, uint32_t b
 		return -ENOMEM;
 	t->net = n;
 	t->batch = batch;
-	t->width = width;
-	rc = build(t, n->active[width], exits, err);
+	rc = build(t, active, exits, err);
 	if (rc < 0) {
 		tape_free(t);
 		return rc;
@@ -423,7 +422,7 @@ static const float *input_value(const struct run *r, uint32_t tensor)
 
 static const float *parameter(const struct run *r, uint32_t tensor)
 {
-	return tensor == NE_NONE ? NULL : r->theta + network_theta(r->t->net, r->t->width, tensor);
+	return tensor == NE_NONE ? NULL : r->theta + r->t->net->theta_of[tensor];
 }
 
 static void forward_norm(const struct run *r, const struct tape_op *o, enum tape_mode mode,
@@ -497,8 +496,8 @@ void tape_forward(const struct tape *t, struct tape_state *s, enum tape_mode mod
 
 static void adopt_norm(const struct run *r, const struct tape_op *o, float *theta)
 {
-	float *gamma = theta + network_theta(r->t->net, r->t->width, o->weight);
-	float *beta = theta + network_theta(r->t->net, r->t->width, o->bias);
+	float *gamma = theta + r->t->net->theta_of[o->weight];
+	float *beta = theta + r->t->net->theta_of[o->bias];
 	struct tape_state *s = r->s;
 
 	op_norm_stats((size_t)o->rows * r->count, o->c, input_value(r, o->x), o->epsilon,
@@ -581,8 +580,8 @@ static void backward_op(const struct run *r, const struct tape_op *o, float *gra
 	case NE_OP_BATCHNORM:
 		op_norm_backward((size_t)o->rows * r->count, o->c, x, parameter(r, o->weight),
 				 s->mean + o->stat, s->inv + o->stat, o->act, y, dy, dx, beta,
-				 grad + network_theta(r->t->net, r->t->width, o->weight),
-				 grad + network_theta(r->t->net, r->t->width, o->bias), s->work);
+				 grad + r->t->net->theta_of[o->weight],
+				 grad + r->t->net->theta_of[o->bias], s->work);
 		return;
 	case NE_OP_ADD:
 		if (o->b != r->t->net->feed)

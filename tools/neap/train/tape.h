@@ -21,8 +21,8 @@ struct tape_state {
 	float *mean, *var, *inv; /* [n_stat] */
 };
 
-/* @width: index of the setting. @exits: bit e = exit e is wanted. @batch: most samples at once. */
-int tape_new(const struct network *n, uint32_t width, uint32_t exits, uint32_t batch,
+/* @exits: bit e = exit e is wanted. @batch: most samples at once. */
+int tape_new(const struct network *n, const int32_t *active, uint32_t exits, uint32_t batch,
 	     struct tape **ret, struct ne_error *err);
 void tape_free(struct tape *t);
 /* Floats of arena and scratch that @t needs. */

@@ -94,8 +94,8 @@ static int make(struct trainer *t, bool fresh, struct ne_error *err)
 		return -ENOMEM;
 	mark_decay(t);
 	for (uint32_t k = 0; k < t->scope.n_width; k++)
-		NE_RETURN_IF(tape_new(t->n, t->scope.width[k], t->scope.exits, t->part, &t->tape[k],
-				      err));
+		NE_RETURN_IF(tape_new(t->n, t->n->active[t->scope.width[k]], t->scope.exits,
+				      t->part, &t->tape[k], err));
 	for (uint32_t i = 0; i < threads; i++)
 		NE_RETURN_IF(make_worker(t, &t->worker[i]));
 	network_init_theta(t->n, t->n->active[t->scope.width[0]], t->r->train.seed, fresh,
@@ -103,9 +103,8 @@ static int make(struct trainer *t, bool fresh, struct ne_error *err)
 	if (!fresh) {
 		sampler_fill(t->s, 0, index, t->part, false, 0, t->worker[0].x,
 			     t->worker[0].target);
-		for (uint32_t k = 0; k < t->scope.n_width; k++)
-			tape_adopt_norms(t->tape[k], &t->worker[0].state, t->state.theta,
-					 t->worker[0].x, t->part);
+		tape_adopt_norms(t->tape[0], &t->worker[0].state, t->state.theta, t->worker[0].x,
+				 t->part);
 	}
 	memcpy(t->state.average, t->state.theta, n * sizeof(float));
 	return 0;
