@@ -83,6 +83,21 @@ static char *beside(const char *out, const char *suffix)
 	return asprintf(&path, "%.*s%s", (int)n, out, suffix) < 0 ? NULL : path;
 }
 
+/* Found out now rather than after an hour of training. */
+static int check_writable(const char *out, struct ne_error *err)
+{
+	const char *slash = strrchr(out, '/');
+	char *folder = slash ? strndup(out, (size_t)(slash - out) + 1) : strdup(".");
+	int rc = 0;
+
+	if (!folder)
+		return ne_fail(err, ENOMEM, "out of memory");
+	if (access(folder, W_OK | X_OK) < 0)
+		rc = ne_fail(err, errno, "%s: cannot write there: %s", out, strerror(errno));
+	free(folder);
+	return rc;
+}
+
 static int open_network(struct job *j, struct ne_error *err)
 {
 	struct ne_model *m = NULL;
@@ -106,6 +121,7 @@ static int open_all(struct job *j, struct ne_error *err)
 	struct recipe *t = &j->test_recipe;
 
 	NE_RETURN_IF(recipe_load(j->recipe_path, &j->recipe, err));
+	NE_RETURN_IF(check_writable(j->out, err));
 	if (!j->epochs)
 		j->epochs = j->recipe.train.epochs;
 	if (!j->threads)
