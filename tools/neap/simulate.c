@@ -416,6 +416,7 @@ int cmd_simulate(int argc, char **argv)
 
 	if (!parse(&s, argc, argv, &exit_code))
 		return exit_code;
+	exit_code = COMMAND_OK;
 	command_catch_stop();
 	if (simulate(&s, &err) < 0)
 		exit_code = command_fail("simulate", "%s", err.text);
