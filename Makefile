@@ -197,7 +197,7 @@ setup:
 
 demo:
 	@packaging/setup build demo
-	@$(MAKE) --no-print-directory all $(O)/tests/demo
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(O)/tests/demo
 	@$(O)/tests/demo --build $(O) --models models --json $(O)/demo.json
 
 install: all
@@ -217,6 +217,9 @@ install: all
 	for f in packaging/systemd/neapd.service packaging/systemd/neapd.socket; do \
 		sed -e 's|@sbindir@|$(sbindir)|; s|@modeldir@|$(modeldir)|' $$f \
 		> $(DESTDIR)$(unitdir)/$$(basename $$f); done
+	install -Dm644 packaging/sysusers.conf $(DESTDIR)$(prefix)/lib/sysusers.d/neap.conf
+	install -Dm644 packaging/tmpfiles.conf $(DESTDIR)$(prefix)/lib/tmpfiles.d/neap.conf
+	install -Dm644 packaging/udev.rules $(DESTDIR)$(prefix)/lib/udev/rules.d/60-neap.rules
 	install -m644 $(wildcard models/*.neap) $(DESTDIR)$(modeldir)/
 	for s in 1 3 8; do for f in docs/man/*.$$s; do [ -e $$f ] || continue; \
 		install -m644 $$f $(DESTDIR)$(mandir)/man$$s/; done; done
