@@ -11,6 +11,7 @@
 #include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/sysfs.h>
+#include <linux/user_namespace.h>
 
 #include "neap.h"
 
@@ -38,8 +39,24 @@ static struct neap_account *find(kuid_t uid)
 {
 	struct neap_account *a;
 
-	list_for_each_entry(a, &accounts, node) if (uid_eq(a->uid, uid)) return a;
+	list_for_each_entry(a, &accounts, node)
+		if (uid_eq(a->uid, uid))
+			return a;
 	return NULL;
+}
+
+/*
+ * Whom the caller's buffers are charged to. In a user namespace one may be 65536 uids, each with a
+ * limit of its own: there it is whoever made the namespace.
+ */
+kuid_t neap_charged_uid(void)
+{
+	const struct user_namespace *ns;
+	kuid_t uid = current_uid();
+
+	for (ns = current_user_ns(); ns->parent; ns = ns->parent)
+		uid = ns->owner;
+	return uid;
 }
 
 int neap_account_charge(kuid_t uid, u64 bytes, struct neap_account **ret)
@@ -105,6 +122,13 @@ void neap_account_query(struct neap_query *q, kuid_t uid)
 	q->limit_bytes_per_uid = limit_bytes_per_uid;
 	q->used_bytes = used_bytes;
 	q->used_bytes_uid = a ? a->bytes : 0;
+	spin_unlock(&lock);
+}
+
+void neap_account_count_refused(void)
+{
+	spin_lock(&lock);
+	refused_total++;
 	spin_unlock(&lock);
 }
 

@@ -3,11 +3,16 @@
  * Buffers: dma-bufs of pinned, zeroed pages.
  *
  * A mapping is filled by faults, page by page, with real pages (VM_MIXEDMAP), so that
- * get_user_pages() and io_uring can take them. Taking a mapping away (the server owns the buffer, or
- * it was revoked) is: change the state under buf->lock, then zap the PTEs of the dma-buf's own inode.
- * A fault inserts under the same lock and only in a VMA that is linked already, so no PTE can appear
- * behind the zap. Mappings of the server's mm are exempt: they fault back in.
+ * get_user_pages() and io_uring can take them. Taking a mapping away (the server owns the buffer,
+ * or it was revoked) is: change the state under buf->lock, then zap the PTEs of the dma-buf's own
+ * inode. A fault inserts under the same lock and only in a VMA that is linked already, so no PTE
+ * can appear behind the zap (fork copies entries, but links the copy behind its original, where
+ * the zap comes later). Mappings of the server's mm are exempt: they fault back in.
+ *
+ * What no zap can reach - a reference on a page beside the page tables', a device's or the
+ * kernel's mapping - makes strict ownership impossible, and BUF_OWN says so (-EBUSY).
  */
+#include <linux/delay.h>
 #include <linux/dma-buf.h>
 #include <linux/dma-mapping.h>
 #include <linux/file.h>
@@ -37,6 +42,7 @@ struct neap_buf {
 
 	struct mutex lock; /* guards the state and the insertion of PTEs */
 	bool owned, revoked;
+	unsigned int n_mapped;        /* mappings by devices and of the kernel */
 	wait_queue_head_t returned;   /* woken when owned becomes false or revoked true */
 	struct list_head attachments; /* under lock */
 };
@@ -73,14 +79,18 @@ static void free_pages_of(struct neap_buf *buf)
 
 static int alloc_pages_of(struct neap_buf *buf)
 {
-	/* Large orders first, and only where they are there for the taking; orders above 0 are
-	 * compound, so that one reference holds all of their pages. */
+	/*
+	 * Large orders first, and only where they are there for the taking; orders above 0 are
+	 * compound, so that one reference holds all of their pages.
+	 */
 	static const unsigned int orders[] = {9, 4, 0};
-	const gfp_t base = GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT;
+	/* A client that finds no memory gets -ENOMEM: nobody is killed, nothing is logged. */
+	const gfp_t base =
+		GFP_HIGHUSER | __GFP_ZERO | __GFP_ACCOUNT | __GFP_NOWARN | __GFP_RETRY_MAYFAIL;
 	unsigned long i = 0, k;
 	unsigned int o = 0;
 
-	buf->pages = kvcalloc(buf->n_pages, sizeof(*buf->pages), GFP_KERNEL_ACCOUNT);
+	buf->pages = kvcalloc(buf->n_pages, sizeof(*buf->pages), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
 	if (!buf->pages)
 		return -ENOMEM;
 	while (i < buf->n_pages) {
@@ -94,7 +104,7 @@ static int alloc_pages_of(struct neap_buf *buf)
 		while (1UL << orders[o] > buf->n_pages - i)
 			o++;
 		if (orders[o])
-			gfp = (base | __GFP_COMP | __GFP_NOWARN | __GFP_NORETRY) & ~__GFP_RECLAIM;
+			gfp = (base | __GFP_COMP) & ~(__GFP_RECLAIM | __GFP_RETRY_MAYFAIL);
 		page = alloc_pages(gfp, orders[o]);
 		if (!page && orders[o]) {
 			o++;
@@ -124,14 +134,21 @@ static bool pages_held(const struct neap_buf *buf)
 	return false;
 }
 
+/*
+ * The same while there are mappings: references beside ours and the page tables'. Call with
+ * buf->lock held, or a fault may be between its reference and its entry.
+ */
 static bool pages_pinned(const struct neap_buf *buf)
 {
 	unsigned long i = 0;
 
 	while (i < buf->n_pages) {
-		if (neap_page_pinned(buf->pages[i]))
+		struct page *head = buf->pages[i];
+		int refs = page_count(head);
+
+		if (refs > 1 && refs > 1 + neap_mapcount(head))
 			return true;
-		i += 1UL << compound_order(buf->pages[i]);
+		i += 1UL << compound_order(head);
 	}
 	return false;
 }
@@ -156,8 +173,8 @@ static void linger_work(struct work_struct *work)
 	unsigned int freed = 0;
 
 	mutex_lock(&list_lock);
-	list_for_each_entry_safe(buf, next, &lingering, node)
-	{
+	list_for_each_entry_safe(buf, next, &lingering, node) {
+		cond_resched();
 		if (pages_held(buf))
 			continue;
 		list_del(&buf->node);
@@ -183,7 +200,8 @@ static vm_fault_t wait_until_returned(struct neap_buf *buf, struct vm_fault *vmf
 {
 	struct file *file = vmf->vma->vm_file;
 
-	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY))
+	/* A kernel thread that borrowed the client's mm cannot be killed out of a wait. */
+	if (!(vmf->flags & FAULT_FLAG_ALLOW_RETRY) || (current->flags & PF_KTHREAD))
 		return VM_FAULT_SIGBUS;
 	if (vmf->flags & FAULT_FLAG_RETRY_NOWAIT)
 		return VM_FAULT_RETRY;
@@ -264,8 +282,9 @@ static int neap_buf_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *at
 
 	if (!a)
 		return -ENOMEM;
-	err = sg_alloc_table_from_pages(&a->sgt, buf->pages, buf->n_pages, 0, buf->bytes,
-					GFP_KERNEL);
+	/* No segment longer than the device can take. */
+	err = sg_alloc_table_from_pages_segment(&a->sgt, buf->pages, buf->n_pages, 0, buf->bytes,
+						dma_get_max_seg_size(attachment->dev), GFP_KERNEL);
 	if (err) {
 		kfree(a);
 		return err;
@@ -290,6 +309,14 @@ static void neap_buf_detach(struct dma_buf *dmabuf, struct dma_buf_attachment *a
 	kfree(a);
 }
 
+/* May a device or the kernel map it now? They cannot be made to wait. */
+static int may_map(const struct neap_buf *buf)
+{
+	if (buf->revoked)
+		return -ENODEV;
+	return buf->owned ? -EBUSY : 0;
+}
+
 static struct sg_table *neap_buf_map(struct dma_buf_attachment *attachment,
 				     enum dma_data_direction dir)
 {
@@ -298,8 +325,15 @@ static struct sg_table *neap_buf_map(struct dma_buf_attachment *attachment,
 	int err;
 
 	mutex_lock(&buf->lock);
-	err = buf->revoked ? -ENODEV : dma_map_sgtable(attachment->dev, &a->sgt, dir, 0);
-	a->mapped = !err;
+	err = may_map(buf);
+	if (!err && a->mapped)
+		err = -EBUSY; /* one table: a second mapping would overwrite its addresses */
+	if (!err)
+		err = dma_map_sgtable(attachment->dev, &a->sgt, dir, 0);
+	if (!err) {
+		a->mapped = true;
+		buf->n_mapped++;
+	}
 	mutex_unlock(&buf->lock);
 	return err ? ERR_PTR(err) : &a->sgt;
 }
@@ -311,9 +345,10 @@ static void neap_buf_unmap(struct dma_buf_attachment *attachment, struct sg_tabl
 	struct neap_attachment *a = attachment->priv;
 
 	mutex_lock(&buf->lock);
-	a->mapped = false;
-	mutex_unlock(&buf->lock);
 	dma_unmap_sgtable(attachment->dev, sgt, dir, 0);
+	a->mapped = false;
+	buf->n_mapped--;
+	mutex_unlock(&buf->lock);
 }
 
 static int neap_buf_begin_cpu(struct dma_buf *dmabuf, enum dma_data_direction dir)
@@ -322,8 +357,9 @@ static int neap_buf_begin_cpu(struct dma_buf *dmabuf, enum dma_data_direction di
 	struct neap_attachment *a;
 
 	mutex_lock(&buf->lock);
-	list_for_each_entry(a, &buf->attachments, node) if (a->mapped)
-		dma_sync_sgtable_for_cpu(a->dev, &a->sgt, dir);
+	list_for_each_entry(a, &buf->attachments, node)
+		if (a->mapped)
+			dma_sync_sgtable_for_cpu(a->dev, &a->sgt, dir);
 	mutex_unlock(&buf->lock);
 	return 0;
 }
@@ -334,8 +370,9 @@ static int neap_buf_end_cpu(struct dma_buf *dmabuf, enum dma_data_direction dir)
 	struct neap_attachment *a;
 
 	mutex_lock(&buf->lock);
-	list_for_each_entry(a, &buf->attachments, node) if (a->mapped)
-		dma_sync_sgtable_for_device(a->dev, &a->sgt, dir);
+	list_for_each_entry(a, &buf->attachments, node)
+		if (a->mapped)
+			dma_sync_sgtable_for_device(a->dev, &a->sgt, dir);
 	mutex_unlock(&buf->lock);
 	return 0;
 }
@@ -343,17 +380,31 @@ static int neap_buf_end_cpu(struct dma_buf *dmabuf, enum dma_data_direction dir)
 static int neap_buf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
 	struct neap_buf *buf = dmabuf->priv;
-	void *addr = vmap(buf->pages, buf->n_pages, VM_MAP, PAGE_KERNEL);
+	void *addr = NULL;
+	int err;
 
-	if (!addr)
-		return -ENOMEM;
-	iosys_map_set_vaddr(map, addr);
-	return 0;
+	mutex_lock(&buf->lock);
+	err = may_map(buf);
+	if (!err) {
+		addr = vmap(buf->pages, buf->n_pages, VM_MAP, PAGE_KERNEL);
+		err = addr ? 0 : -ENOMEM;
+	}
+	if (!err)
+		buf->n_mapped++;
+	mutex_unlock(&buf->lock);
+	if (!err)
+		iosys_map_set_vaddr(map, addr);
+	return err;
 }
 
 static void neap_buf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
+	struct neap_buf *buf = dmabuf->priv;
+
 	vunmap(map->vaddr);
+	mutex_lock(&buf->lock);
+	buf->n_mapped--;
+	mutex_unlock(&buf->lock);
 }
 
 static void neap_buf_release(struct dma_buf *dmabuf)
@@ -401,7 +452,7 @@ static struct neap_buf *new_buf(u64 bytes)
 	INIT_LIST_HEAD(&buf->attachments);
 	buf->bytes = bytes;
 	buf->n_pages = bytes >> PAGE_SHIFT;
-	err = neap_account_charge(current_uid(), bytes, &buf->account);
+	err = neap_account_charge(neap_charged_uid(), bytes, &buf->account);
 	if (err) {
 		kfree(buf);
 		return ERR_PTR(err);
@@ -415,8 +466,10 @@ static struct neap_buf *new_buf(u64 bytes)
 	return buf;
 }
 
-/* Makes a buffer and reserves its descriptor; the caller installs *ret_dmabuf's file there, or puts
- * both, once user space knows the number. */
+/*
+ * Makes a buffer and reserves its descriptor; the caller installs *ret_dmabuf's file there, or puts
+ * both, once user space knows the number.
+ */
 int neap_buf_alloc(struct neap_buf_alloc *arg, struct dma_buf **ret_dmabuf)
 {
 	DEFINE_DMA_BUF_EXPORT_INFO(exp);
@@ -426,9 +479,12 @@ int neap_buf_alloc(struct neap_buf_alloc *arg, struct dma_buf **ret_dmabuf)
 
 	if (arg->flags || !arg->bytes)
 		return -EINVAL;
-	neap_account_query(&limits, current_uid());
-	if (arg->bytes > limits.max_bytes)
+	neap_account_query(&limits, neap_charged_uid());
+	/* Before rounding up, which must not overflow; sizes are size_t in a dma-buf. */
+	if (arg->bytes > min_t(u64, limits.max_bytes, LONG_MAX & PAGE_MASK)) {
+		neap_account_count_refused();
 		return -EDQUOT;
+	}
 	buf = new_buf(PAGE_ALIGN(arg->bytes));
 	if (IS_ERR(buf))
 		return PTR_ERR(buf);
@@ -488,7 +544,7 @@ int neap_buf_info(struct neap_buf_info *arg)
 		return PTR_ERR(buf);
 	mutex_lock(&buf->lock);
 	arg->state = (buf->owned ? NEAP_BUF_OWNED : 0) | (buf->revoked ? NEAP_BUF_REVOKED : 0) |
-		     (pages_pinned(buf) ? NEAP_BUF_PINNED : 0);
+		     (buf->n_mapped || pages_pinned(buf) ? NEAP_BUF_PINNED : 0);
 	mutex_unlock(&buf->lock);
 	arg->bytes = buf->bytes;
 	arg->id = buf->id;
@@ -503,6 +559,23 @@ static void give_back(struct neap_buf *buf)
 	WRITE_ONCE(buf->owned, false);
 	mutex_unlock(&buf->lock);
 	wake_up_all(&buf->returned);
+}
+
+/* Once no client's page table has it any more: can somebody write to it all the same? */
+static bool still_reachable(struct neap_buf *buf)
+{
+	unsigned int tries = 3;
+	bool pinned;
+
+	do {
+		mutex_lock(&buf->lock);
+		pinned = pages_pinned(buf);
+		mutex_unlock(&buf->lock);
+		/* A munmap under way takes its entries first and puts its references later. */
+		if (pinned)
+			usleep_range(20, 60);
+	} while (pinned && --tries);
+	return pinned;
 }
 
 int neap_buf_own(const struct neap_buf_own *arg)
@@ -522,14 +595,15 @@ int neap_buf_own(const struct neap_buf_own *arg)
 	mutex_lock(&buf->lock);
 	if (buf->revoked)
 		err = -ESTALE;
+	else if (buf->n_mapped)
+		err = -EBUSY;
 	else
 		WRITE_ONCE(buf->owned, true);
 	mutex_unlock(&buf->lock);
 	if (err)
 		goto put;
 	zap(buf);
-	/* Pages that the client had pinned before can still be written by whoever pinned them. */
-	if (pages_pinned(buf)) {
+	if (still_reachable(buf)) {
 		give_back(buf);
 		err = -EBUSY;
 	}
@@ -565,7 +639,8 @@ void neap_buf_return_all(void)
 	struct neap_buf *buf;
 
 	mutex_lock(&list_lock);
-	list_for_each_entry(buf, &live, node) give_back(buf);
+	list_for_each_entry(buf, &live, node)
+		give_back(buf);
 	mutex_unlock(&list_lock);
 }
 

@@ -26,13 +26,21 @@ static inline void neap_vm_flags_mod(struct vm_area_struct *vma, unsigned long s
 #endif
 }
 
-/* Pinned by pin_user_pages(): page_maybe_dma_pinned() lost to the folio form. */
-static inline bool neap_page_pinned(struct page *page)
+/*
+ * How many page table entries map the (compound) page @head. 6.1 does not export folio_mapcount(),
+ * later kernels have no page_mapcount().
+ */
+static inline int neap_mapcount(struct page *head)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
-	return folio_maybe_dma_pinned(page_folio(page));
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
+	return folio_mapcount(page_folio(head));
 #else
-	return page_maybe_dma_pinned(page);
+	unsigned long i;
+	int n = 0;
+
+	for (i = 0; i < compound_nr(head); i++)
+		n += page_mapcount(head + i);
+	return n;
 #endif
 }
 
@@ -53,7 +61,7 @@ struct neap_psy_call {
 };
 
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 15, 0)
-static inline void neap_for_each_psy(struct neap_psy_call *call)
+static inline void neap_visit_supplies(struct neap_psy_call *call)
 {
 	power_supply_for_each_psy(call->data, call->fn);
 }
@@ -65,7 +73,7 @@ static inline int neap_psy_device(struct device *dev, void *data)
 	return call->fn(dev_get_drvdata(dev), call->data);
 }
 
-static inline void neap_for_each_psy(struct neap_psy_call *call)
+static inline void neap_visit_supplies(struct neap_psy_call *call)
 {
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
 	power_supply_for_each_device(call, neap_psy_device);

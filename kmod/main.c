@@ -14,8 +14,13 @@
 #include "neap.h"
 
 static DEFINE_MUTEX(server_lock);
-/* The daemon's mm, held while /dev/neap-server is open, so that its address means nobody else. */
+/*
+ * The daemon's mm, held while its /dev/neap-server is open, so that its address means nobody else.
+ * Each open file has its own hold, in private_data.
+ */
 static struct mm_struct *server_mm;
+/* Set when nothing can fail any more: a module that fails to load is freed under its openers. */
+static bool ready;
 
 bool neap_is_server(const struct mm_struct *mm)
 {
@@ -38,7 +43,7 @@ static int do_query(union neap_arg *arg)
 	arg->query = (struct neap_query){
 		.features = NEAP_FEATURE_OWN | NEAP_FEATURE_REVOKE | NEAP_FEATURE_STATE,
 	};
-	neap_account_query(&arg->query, current_uid());
+	neap_account_query(&arg->query, neap_charged_uid());
 	return 0;
 }
 
@@ -171,15 +176,33 @@ static struct miscdevice client_misc = {
 
 /* ---- /dev/neap-server ---- */
 
+/* A server that died has no user of its mm left, though a child may still hold its descriptor. */
+static bool server_is_dead(void)
+{
+	return !atomic_read(&server_mm->mm_users);
+}
+
+static void let_server_go(void)
+{
+	neap_state_server(false);
+	WRITE_ONCE(server_mm, NULL);
+	neap_buf_return_all();
+}
+
 static int server_open(struct inode *inode, struct file *file)
 {
 	int err = 0;
 
 	mutex_lock(&server_lock);
-	if (server_mm) {
+	if (!ready) {
+		err = -ENODEV;
+	} else if (server_mm && !server_is_dead()) {
 		err = -EBUSY;
 	} else {
+		if (server_mm)
+			let_server_go();
 		mmgrab(current->mm);
+		file->private_data = current->mm;
 		WRITE_ONCE(server_mm, current->mm);
 		neap_state_server(true);
 	}
@@ -189,13 +212,11 @@ static int server_open(struct inode *inode, struct file *file)
 
 static int server_release(struct inode *inode, struct file *file)
 {
-	struct mm_struct *mm;
+	struct mm_struct *mm = file->private_data;
 
 	mutex_lock(&server_lock);
-	mm = server_mm;
-	neap_state_server(false);
-	WRITE_ONCE(server_mm, NULL);
-	neap_buf_return_all();
+	if (mm == server_mm)
+		let_server_go();
 	mutex_unlock(&server_lock);
 	mmdrop(mm);
 	return 0;
@@ -237,6 +258,10 @@ static struct miscdevice server_misc = {
 	.fops = &server_fops,
 };
 
+/*
+ * The client's node comes last: from then on buffers can exist, and nothing may fail. The server's
+ * refuses to open until then.
+ */
 static int __init neap_init(void)
 {
 	int err;
@@ -245,23 +270,26 @@ static int __init neap_init(void)
 	err = neap_state_init();
 	if (err)
 		return err;
-	err = misc_register(&client_misc);
-	if (err)
-		goto no_client;
-	err = neap_supply_init(client_misc.this_device);
+	err = neap_supply_init();
 	if (err)
 		goto no_supply;
 	err = misc_register(&server_misc);
 	if (err)
 		goto no_server;
+	err = misc_register(&client_misc);
+	if (err)
+		goto no_client;
+	neap_supply_start(client_misc.this_device);
 	neap_state_update();
+	mutex_lock(&server_lock);
+	ready = true;
+	mutex_unlock(&server_lock);
 	return 0;
+no_client:
+	misc_deregister(&server_misc);
 no_server:
 	neap_supply_exit();
 no_supply:
-	misc_deregister(&client_misc);
-	neap_buf_exit();
-no_client:
 	neap_state_exit();
 	return err;
 }

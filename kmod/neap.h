@@ -7,9 +7,10 @@
  * - An account (struct neap_account) belongs to the charges made to it (account.c).
  * - The state page belongs to the module and is mapped read-only by the server (state.c).
  *
- * Locks, outermost first: mmap_lock or a VMA lock, neap_buf.lock. neap_server_lock, the list of
- * buffers, the accounts' lock and the state's lock are leaves but for neap_buf.lock, which is taken
- * inside of the list's.
+ * Locks: neap_buf.lock is taken inside of mmap_lock or a VMA's lock (a fault), of a dma-buf's
+ * reservation (an importer) and of server_lock then list_lock (the server went away). Page tables
+ * are allocated under it. The zap takes i_mmap_rwsem and nothing of ours is held then. The
+ * spinlocks of accounts and supply, and state_lock, are leaves.
  */
 #ifndef _NEAP_H
 #define _NEAP_H
@@ -30,6 +31,8 @@ int neap_account_charge(kuid_t uid, u64 bytes, struct neap_account **ret);
 void neap_account_uncharge(struct neap_account *account, u64 bytes);
 kuid_t neap_account_uid(const struct neap_account *account);
 void neap_account_query(struct neap_query *q, kuid_t uid);
+kuid_t neap_charged_uid(void);
+void neap_account_count_refused(void);
 void neap_account_count_revoked(void);
 void neap_account_init(void);
 extern const struct attribute_group neap_buffers_group;
@@ -49,7 +52,9 @@ void neap_budget_fill(struct neap_state *state);
 
 /* supply.c */
 extern const struct attribute_group neap_supply_group;
-int neap_supply_init(struct device *dev);
+int neap_supply_init(void);
+void neap_supply_start(struct device *dev); /* @dev: whose sysfs files to notify */
+void neap_supply_recount(void);             /* a supply that went away gives no event */
 void neap_supply_exit(void);
 void neap_supply_fill(struct neap_state *state);
 

@@ -36,15 +36,18 @@ void neap_state_update(void)
 		fresh.load[i] = READ_ONCE(avenrun[i]);
 	fresh.seq = state->seq + 1;
 	WRITE_ONCE(state->seq, fresh.seq); /* odd: being written */
+	/* The odd count before the new values; pairs with the fence of readers in user space. */
 	smp_wmb();
 	memcpy((char *)state + sizeof(fresh.seq), (char *)&fresh + sizeof(fresh.seq),
 	       sizeof(fresh) - sizeof(fresh.seq));
+	/* The new values before the even count; pairs with the reader's first load. */
 	smp_store_release(&state->seq, fresh.seq + 1);
 	mutex_unlock(&state_lock);
 }
 
 static void load_work(struct work_struct *work)
 {
+	neap_supply_recount();
 	neap_state_update();
 	schedule_delayed_work(&load_timer, LOAD_HZ);
 }

@@ -2,6 +2,9 @@
 /*
  * Mains or battery, from the power_supply class. The class's notifier says that something changed,
  * in a context that may not sleep; a work item then reads all supplies. Nothing polls.
+ *
+ * A supply that is unregistered gives no event: the timer of the load averages counts how many
+ * there are, which reads none of them.
  */
 #include <linux/power_supply.h>
 #include <linux/string.h>
@@ -19,7 +22,8 @@ struct supply {
 static DEFINE_SPINLOCK(lock);
 static struct supply now;
 static u32 changes;
-static struct device *device;
+static struct device *device;   /* NULL until there is somebody to notify */
+static unsigned int n_surveyed; /* supplies that the last survey met */
 
 static const char *const source_names[] = {
 	[NEAP_SUPPLY_UNKNOWN] = "unknown",
@@ -28,7 +32,7 @@ static const char *const source_names[] = {
 };
 
 struct survey {
-	unsigned int n_battery, n_mains;
+	unsigned int n_all, n_battery, n_mains;
 	bool mains_online, discharging;
 	u64 charge_sum, energy_uwh, full_uwh, draw_uw;
 };
@@ -84,6 +88,7 @@ static int survey_one(struct power_supply *psy, void *data)
 	struct survey *s = data;
 	s64 v;
 
+	s->n_all++;
 	/* Batteries of mice and headsets do not feed the gateway. */
 	if (get(psy, POWER_SUPPLY_PROP_SCOPE, &v) && v == POWER_SUPPLY_SCOPE_DEVICE)
 		return 0;
@@ -132,8 +137,10 @@ static void survey_work(struct work_struct *work)
 	struct survey s = {};
 	struct neap_psy_call call = {survey_one, &s};
 	struct supply fresh, old;
+	struct device *dev;
 
-	neap_for_each_psy(&call);
+	neap_visit_supplies(&call);
+	WRITE_ONCE(n_surveyed, s.n_all);
 	fresh = conclude(&s);
 	spin_lock(&lock);
 	old = now;
@@ -144,17 +151,36 @@ static void survey_work(struct work_struct *work)
 	if (!memcmp(&old, &fresh, sizeof(old)))
 		return;
 	neap_state_update();
+	dev = READ_ONCE(device);
+	if (!dev)
+		return;
 	if (old.source != fresh.source)
-		sysfs_notify(&device->kobj, "supply", "source");
+		sysfs_notify(&dev->kobj, "supply", "source");
 	if (old.charge_permille != fresh.charge_permille)
-		sysfs_notify(&device->kobj, "supply", "charge_permille");
+		sysfs_notify(&dev->kobj, "supply", "charge_permille");
 	if (old.energy_mwh != fresh.energy_mwh)
-		sysfs_notify(&device->kobj, "supply", "energy_mwh");
+		sysfs_notify(&dev->kobj, "supply", "energy_mwh");
 	if (old.draw_mw != fresh.draw_mw)
-		sysfs_notify(&device->kobj, "supply", "draw_mw");
+		sysfs_notify(&dev->kobj, "supply", "draw_mw");
 }
 
 static DECLARE_WORK(work, survey_work);
+
+static int count_one(struct power_supply *psy, void *data)
+{
+	++*(unsigned int *)data;
+	return 0;
+}
+
+void neap_supply_recount(void)
+{
+	unsigned int n = 0;
+	struct neap_psy_call call = {count_one, &n};
+
+	neap_visit_supplies(&call);
+	if (n != READ_ONCE(n_surveyed))
+		schedule_work(&work);
+}
 
 static int notify(struct notifier_block *nb, unsigned long event, void *psy)
 {
@@ -206,18 +232,17 @@ const struct attribute_group neap_supply_group = {
 	.attrs = supply_attrs,
 };
 
-int neap_supply_init(struct device *dev)
+int neap_supply_init(void)
 {
-	int err;
-
-	device = dev;
 	now.charge_permille = 1000;
-	err = power_supply_reg_notifier(&notifier);
-	if (err)
-		return err;
+	return power_supply_reg_notifier(&notifier);
+}
+
+void neap_supply_start(struct device *dev)
+{
+	WRITE_ONCE(device, dev);
 	schedule_work(&work);
 	flush_work(&work); /* the first reader sees what is */
-	return 0;
 }
 
 void neap_supply_exit(void)
