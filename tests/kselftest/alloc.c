@@ -3,6 +3,9 @@
 #include "kselftest_harness.h"
 #include "neap_test.h"
 
+#include <sched.h>
+#include <sys/prctl.h>
+
 FIXTURE(alloc)
 {
 	int client;
@@ -176,6 +179,50 @@ TEST_F(alloc, another_uid_has_an_account_of_its_own)
 	EXPECT_EQ(0, status);
 	close(mine);
 	ASSERT_EQ(0, write_sysfs_number("buffers/limit_bytes_per_uid", per_uid));
+}
+
+/* Many uids of a user namespace are one account: that of whoever made the namespace. */
+TEST_F(alloc, a_user_namespace_is_one_account)
+{
+	long long per_uid = read_sysfs("buffers/limit_bytes_per_uid");
+	int ready[2], go[2], status;
+	char byte, path[64];
+	bool mapped;
+	pid_t pid;
+
+	ASSERT_EQ(0, pipe(ready));
+	ASSERT_EQ(0, pipe(go));
+	ASSERT_EQ(0, write_sysfs_number("buffers/limit_bytes_per_uid", 4 * PAGE));
+	pid = fork();
+	if (!pid) {
+		prctl(PR_SET_DUMPABLE, 1);
+		if (setresuid(NOBODY, NOBODY, NOBODY) || alloc_buf(self->client, 3 * PAGE) < 0)
+			_exit(1);
+		if (unshare(CLONE_NEWUSER))
+			_exit(77);
+		if (write(ready[1], "r", 1) != 1 || read(go[0], &byte, 1) != 1)
+			_exit(2);
+		if (setresuid(1, 1, 1)) /* uid 100000 outside */
+			_exit(3);
+		if (alloc_buf(self->client, 2 * PAGE) != -EDQUOT)
+			_exit(4);
+		_exit(alloc_buf(self->client, PAGE) < 0 ? 5 : 0);
+	}
+	close(ready[1]);
+	mapped = read(ready[0], &byte, 1) == 1;
+	if (mapped) {
+		snprintf(path, sizeof(path), "/proc/%d/uid_map", pid);
+		int fd = open(path, O_WRONLY);
+
+		EXPECT_GT(write(fd, "0 65534 1\n1 100000 10\n", 22), 0);
+		close(fd);
+		ASSERT_EQ(1, write(go[1], "g", 1));
+	}
+	ASSERT_EQ(pid, waitpid(pid, &status, 0));
+	ASSERT_EQ(0, write_sysfs_number("buffers/limit_bytes_per_uid", per_uid));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		SKIP(return, "no user namespaces");
+	EXPECT_EQ(0, status);
 }
 
 TEST_F(alloc, nobody_outside_the_group_opens_the_node)

@@ -63,6 +63,11 @@ TEST(a_device_imports_it)
 	for (size_t i = 0; i < bytes; i += 997)
 		if (map[i] != (unsigned char)(i + 1))
 			ASSERT_EQ((unsigned char)(i + 1), map[i]);
+	/* A device cannot be made to wait for an owned buffer. */
+	ASSERT_EQ(0, set_owner(server, fd, NEAP_OWNER_SERVER));
+	EXPECT_EQ(-EBUSY, import(fd));
+	ASSERT_EQ(0, set_owner(server, fd, NEAP_OWNER_CLIENT));
+	EXPECT_EQ(0, import(fd));
 	ASSERT_EQ(0, revoke_buf(server, fd));
 	EXPECT_EQ(-ENODEV, import(fd));
 out:

@@ -57,6 +57,36 @@ TEST(pages_held_elsewhere_stay_charged)
 	EXPECT_TRUE(wait_sysfs("buffers/used_bytes", used, 5000));
 }
 
+/* A reference that nobody can take away may be one to write with: no strict ownership then. */
+TEST(pages_held_elsewhere_cannot_be_owned)
+{
+	int client = open_client(), server = open_server(), fd = alloc_buf(client, 4 * PAGE),
+	    pipes[2];
+	struct neap_buf_info info = {.fd = fd};
+	unsigned char *map = map_buf(fd, 4 * PAGE);
+	struct iovec iov = {map, PAGE};
+
+	ASSERT_GE(server, 0);
+	ASSERT_NE(MAP_FAILED, (void *)map);
+	memset(map, 1, 4 * PAGE);
+	ASSERT_EQ(0, call(server, NEAP_IOC_BUF_INFO, &info));
+	EXPECT_EQ(0, info.state); /* mappings are no pins */
+	ASSERT_EQ(0, pipe(pipes));
+	ASSERT_EQ(PAGE, vmsplice(pipes[1], &iov, 1, 0));
+	EXPECT_EQ(-EBUSY, set_owner(server, fd, NEAP_OWNER_SERVER));
+	ASSERT_EQ(0, call(server, NEAP_IOC_BUF_INFO, &info));
+	EXPECT_EQ(NEAP_BUF_PINNED, info.state);
+	EXPECT_EQ(0, touch(map, 2)); /* it stayed the client's */
+	close(pipes[0]);
+	close(pipes[1]);
+	EXPECT_EQ(0, set_owner(server, fd, NEAP_OWNER_SERVER));
+	EXPECT_EQ(0, set_owner(server, fd, NEAP_OWNER_CLIENT));
+	munmap(map, 4 * PAGE);
+	close(fd);
+	close(server);
+	close(client);
+}
+
 /* The descriptor of a ring that has @map registered as its one buffer, or a negative errno. */
 static int register_buffer(void *map, size_t bytes)
 {

@@ -58,6 +58,42 @@ TEST_F(server, frees_its_place_when_it_dies)
 	EXPECT_GE(self->server, 0);
 }
 
+/* A child that inherited the descriptor does not keep the next server out. */
+TEST_F(server, a_dead_one_does_not_hold_its_place)
+{
+	int status, ready[2], again;
+	pid_t pid, child;
+
+	close(self->server);
+	ASSERT_EQ(0, pipe(ready));
+	pid = fork();
+	if (!pid) {
+		if (open_server() < 0)
+			_exit(1);
+		child = fork();
+		if (!child) {
+			pause();
+			_exit(0);
+		}
+		if (write(ready[1], &child, sizeof(child)) != sizeof(child))
+			_exit(2);
+		pause();
+	}
+	ASSERT_EQ(sizeof(child), read(ready[0], &child, sizeof(child)));
+	EXPECT_EQ(-1, open_server());
+	EXPECT_EQ(EBUSY, errno);
+	kill(pid, SIGKILL);
+	waitpid(pid, &status, 0);
+	self->server = open_server();
+	EXPECT_GE(self->server, 0);
+	/* The old descriptor's end is not the end of the new server. */
+	kill(child, SIGKILL);
+	usleep(200000);
+	again = open_server();
+	EXPECT_EQ(-1, again);
+	EXPECT_EQ(EBUSY, errno);
+}
+
 TEST_F(server, a_leaked_descriptor_is_of_no_use)
 {
 	int status;

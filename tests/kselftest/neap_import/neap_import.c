@@ -55,7 +55,8 @@ static int import(struct dma_buf *dmabuf)
 		err = PTR_ERR(sgt);
 		goto detach;
 	}
-	for_each_sgtable_dma_sg(sgt, sg, i) bytes += sg_dma_len(sg);
+	for_each_sgtable_dma_sg(sgt, sg, i)
+		bytes += sg_dma_len(sg);
 	err = bytes == dmabuf->size ? 0 : -EPROTO;
 	if (!err)
 		err = dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL);
