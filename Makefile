@@ -185,6 +185,7 @@ help:
 	@echo 'make check        install what is needed, build, run every test'
 	@echo 'make bench        print the figures, write $(O)/bench.json'
 	@echo 'make lint         formatting, static analysis, layering (part of check)'
+	@echo 'make check-kmod   the kernel module in a VM; also check-kmod-arm64, -debug, -matrix'
 	@echo 'make fuzz         long fuzzing runs (FUZZ_SECONDS=600 each)'
 	@echo 'make tests        build the tests without running them'
 	@echo 'make models       train the shipped models again from models/*.ini (about an hour)'
@@ -203,7 +204,8 @@ demo:
 install: all
 	install -d $(DESTDIR)$(bindir) $(DESTDIR)$(sbindir) $(DESTDIR)$(libdir)/pkgconfig \
 		$(DESTDIR)$(includedir)/neap $(DESTDIR)$(unitdir) $(DESTDIR)$(modeldir) \
-		$(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man3 $(DESTDIR)$(mandir)/man8
+		$(DESTDIR)$(mandir)/man1 $(DESTDIR)$(mandir)/man3 $(DESTDIR)$(mandir)/man4 \
+		$(DESTDIR)$(mandir)/man8
 	install -m755 $(O)/bin/neap $(O)/bin/neapctl $(DESTDIR)$(bindir)/
 	install -m755 $(O)/bin/neapd $(DESTDIR)$(sbindir)/
 	install -m644 $(CLIENT_A) $(DESTDIR)$(libdir)/
@@ -221,7 +223,7 @@ install: all
 	install -Dm644 packaging/tmpfiles.conf $(DESTDIR)$(prefix)/lib/tmpfiles.d/neap.conf
 	install -Dm644 packaging/udev.rules $(DESTDIR)$(prefix)/lib/udev/rules.d/60-neap.rules
 	install -m644 $(wildcard models/*.neap) $(DESTDIR)$(modeldir)/
-	for s in 1 3 8; do for f in docs/man/*.$$s; do [ -e $$f ] || continue; \
+	for s in 1 3 4 8; do for f in docs/man/*.$$s; do [ -e $$f ] || continue; \
 		install -m644 $$f $(DESTDIR)$(mandir)/man$$s/; done; done
 
 clean:

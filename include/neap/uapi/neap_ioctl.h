@@ -38,7 +38,7 @@ struct neap_buf_alloc {
 /* neap_buf_info.state */
 #define NEAP_BUF_OWNED   (1U << 0) /* by the server: the client's accesses wait */
 #define NEAP_BUF_REVOKED (1U << 1) /* the client's accesses are SIGBUS */
-#define NEAP_BUF_PINNED  (1U << 2) /* some page is pinned (io_uring, RDMA, a device) */
+#define NEAP_BUF_PINNED  (1U << 2) /* held by io_uring, direct I/O, a pipe, a device */
 
 struct neap_buf_info {
 	__s32 fd;    /* in */
