@@ -55,7 +55,7 @@ check-build: tests $(BENCH)
 asan-units: $(UNIT)
 
 check:
-	@packaging/setup build test
+	@packaging/setup build test kmod
 	@$(MAKE) --no-print-directory -j2 check-build
 	@tests/run --build $(O)
 
@@ -101,3 +101,21 @@ fuzz:
 # Each allocation of the container's test is routed through the test, which makes it fail in turn.
 $(O)/tests/unit/test_container_memory: LDFLAGS += -Wl,--wrap=malloc,--wrap=calloc \
 	-Wl,--wrap=realloc,--wrap=free
+
+# ---- the kernel module: in virtual machines, no root and no KVM needed ----
+KMOD_FUZZ_SECONDS ?= 300
+.PHONY: check-kmod check-kmod-arm64 check-kmod-debug check-kmod-matrix
+check-kmod:
+	@packaging/setup build test kmod
+	@$(MAKE) --no-print-directory $(PROGRAMS) $(SYSTEM)
+	@tests/vm/run --build $(O)
+check-kmod-arm64:
+	@packaging/setup build test kmod
+	@tests/vm/run --build $(O) --arch arm64
+check-kmod-debug:
+	@packaging/setup build test kmod
+	@tests/vm/run --build $(O) --kernel debug --fuzz $(KMOD_FUZZ_SECONDS) --system none
+# Every kernel that the module is for: makes trees of later Debian releases (1.2 GB, once).
+check-kmod-matrix:
+	@packaging/setup build kmod
+	@NEAP_BUILD=$(O) tests/vm/build-matrix

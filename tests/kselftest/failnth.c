@@ -61,7 +61,7 @@ static bool open_injection(int *ret_fd)
 }
 
 /* Another process that has the buffer mapped, so that ownership has something to take away. */
-static pid_t start_holder(int buf)
+static pid_t start_holder(int buf, int server)
 {
 	pid_t pid = fork();
 
@@ -69,6 +69,7 @@ static pid_t start_holder(int buf)
 		unsigned char *map = map_buf(buf, 8 * PAGE);
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		close(server); /* or closing it would not free its place */
 		touch(map, 1);
 		pause();
 		_exit(0);
@@ -85,7 +86,7 @@ FIXTURE_SETUP(failnth)
 	self->s.buf = alloc_buf(self->s.client, 8 * PAGE);
 	ASSERT_GE(self->s.buf, 0);
 	ASSERT_EQ(0, pipe2(self->s.pipes, O_NONBLOCK | O_CLOEXEC));
-	self->holder = start_holder(self->s.buf);
+	self->holder = start_holder(self->s.buf, self->s.server);
 }
 
 FIXTURE_TEARDOWN(failnth)
