@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The budget files. The store owns the directory's descriptor and the inotify descriptor. A file is
+ * The budget files. The store owns the directory's descriptor and what watches it. A file of ours is
  * written by a temporary file and rename, so a reader never sees half a value; people may as well
  * write into it (`echo 5000 > latency_us`), which inotify's IN_CLOSE_WRITE tells.
+ *
+ * The module's files in sysfs are written in place (the kernel takes one write() as one value) and
+ * tell of a change by POLLPRI until they are read through the same descriptor: so each stays open,
+ * and an epoll set of them all is what the loop looks at.
  */
 #include "daemon/budget.h"
 
@@ -11,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -40,7 +45,11 @@ static const struct field {
 #define N_FIELDS NE_ARRAY_SIZE(fields)
 
 struct budget_store {
+	enum budget_kind kind;
+	char *dir;
 	int dir_fd, watch_fd;
+	bool notified;         /* watch_fd is inotify's, else an epoll set of the files */
+	int file_fd[N_FIELDS]; /* sysfs; else -1 */
 	void (*warn)(void *user, const char *text);
 	void *user;
 	struct ne_gov_budget values;
@@ -79,28 +88,57 @@ static int parse(const struct field *f, const char *text, uint32_t *ret)
 	return 0;
 }
 
-static int read_file(const struct budget_store *s, const struct field *f, uint32_t *ret)
+static int open_file(const struct budget_store *s, const struct field *f)
 {
-	char text[VALUE_BYTES + 1];
 	struct stat st;
-	ssize_t n;
-	int fd;
+	int fd = openat(s->dir_fd, f->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
-	fd = openat(s->dir_fd, f->name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
 		close(fd);
 		return -EINVAL;
 	}
-	n = read(fd, text, VALUE_BYTES);
-	close(fd);
+	return fd;
+}
+
+static int read_file(const struct budget_store *s, const struct field *f, uint32_t *ret)
+{
+	char text[VALUE_BYTES + 1];
+	int fd = s->file_fd[f - fields];
+	bool kept = fd >= 0;
+	ssize_t n;
+
+	if (!kept)
+		fd = open_file(s, f);
+	if (fd < 0)
+		return fd;
+	n = pread(fd, text, VALUE_BYTES, 0);
+	if (!kept)
+		close(fd);
 	if (n < 0)
-		return -EIO;
+		return kept ? -ENODEV : -EIO;
 	text[n] = '\0';
 	if (memchr(text, '\0', (size_t)n))
 		return -EINVAL;
 	return parse(f, text, ret);
+}
+
+static int write_sysfs(const struct budget_store *s, const struct field *f, uint32_t value)
+{
+	char text[VALUE_BYTES];
+	int n = snprintf(text, sizeof(text), "%u\n", value);
+	int fd = openat(s->dir_fd, f->name, O_WRONLY | O_TRUNC | O_CLOEXEC | O_NOFOLLOW);
+	ssize_t done;
+	int r = 0;
+
+	if (fd < 0)
+		return -errno;
+	done = write(fd, text, (size_t)n);
+	if (done != n)
+		r = done < 0 ? -errno : -EIO;
+	close(fd);
+	return r;
 }
 
 static int write_file(const struct budget_store *s, const struct field *f, uint32_t value)
@@ -108,6 +146,8 @@ static int write_file(const struct budget_store *s, const struct field *f, uint3
 	char temp[64], text[VALUE_BYTES];
 	int fd, n, r = 0;
 
+	if (s->kind == BUDGET_SYSFS)
+		return write_sysfs(s, f, value);
 	snprintf(temp, sizeof(temp), ".%s.new", f->name);
 	n = snprintf(text, sizeof(text), "%u\n", value);
 	fd = openat(s->dir_fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
@@ -153,13 +193,66 @@ static bool take(struct budget_store *s, const struct field *f)
 	}
 	if (r != -ENOENT)
 		warn(s, f, r);
+	if (s->kind == BUDGET_SYSFS) {
+		/* The module is gone: a descriptor that is kept would wake the loop for ever. */
+		if (r == -ENODEV) {
+			close(s->file_fd[f - fields]);
+			s->file_fd[f - fields] = -1;
+		}
+		return false;
+	}
 	r = write_file(s, f, *value);
 	if (r < 0)
 		warn(s, f, r);
 	return false;
 }
 
-int budget_open(const char *dir, void (*warn_cb)(void *user, const char *text), void *user,
+/* inotify, which sysfs does not do. */
+static int watch_files(const struct budget_store *s)
+{
+	int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+	if (fd >= 0 &&
+	    inotify_add_watch(fd, s->dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE) < 0) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+static int watch_sysfs(const struct budget_store *s)
+{
+	int fd = epoll_create1(EPOLL_CLOEXEC);
+
+	for (size_t i = 0; fd >= 0 && i < N_FIELDS; i++) {
+		struct epoll_event ev = {.events = EPOLLPRI};
+
+		if (epoll_ctl(fd, EPOLL_CTL_ADD, s->file_fd[i], &ev) < 0) {
+			close(fd);
+			fd = -1;
+		}
+	}
+	return fd;
+}
+
+static int open_dir(struct budget_store *s, struct ne_error *err)
+{
+	if (s->kind == BUDGET_FILES && mkdir(s->dir, 0755) < 0 && errno != EEXIST)
+		return ne_fail(err, errno, "cannot make %s: %s", s->dir, strerror(errno));
+	s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (s->dir_fd < 0)
+		return ne_fail(err, errno, "cannot open %s: %s", s->dir, strerror(errno));
+	for (size_t i = 0; s->kind == BUDGET_SYSFS && i < N_FIELDS; i++) {
+		s->file_fd[i] = open_file(s, &fields[i]);
+		if (s->file_fd[i] < 0)
+			return ne_fail(err, -s->file_fd[i], "%s/%s: %s", s->dir, fields[i].name,
+				       strerror(-s->file_fd[i]));
+	}
+	return 0;
+}
+
+int budget_open(const char *dir, enum budget_kind kind,
+		void (*warn_cb)(void *user, const char *text), void *user,
 		struct budget_store **ret, struct ne_error *err)
 {
 	struct budget_store *s = calloc(1, sizeof(*s));
@@ -167,30 +260,27 @@ int budget_open(const char *dir, void (*warn_cb)(void *user, const char *text), 
 
 	if (!s)
 		return ne_fail(err, ENOMEM, "budgets: out of memory");
+	s->kind = kind;
 	s->warn = warn_cb;
 	s->user = user;
-	s->watch_fd = -1;
-	if (mkdir(dir, 0755) < 0 && errno != EEXIST) {
-		r = ne_fail(err, errno, "cannot make %s: %s", dir, strerror(errno));
-		free(s);
-		return r;
-	}
-	s->dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (s->dir_fd < 0) {
-		r = ne_fail(err, errno, "cannot open %s: %s", dir, strerror(errno));
-		free(s);
+	s->dir_fd = s->watch_fd = -1;
+	for (size_t i = 0; i < N_FIELDS; i++)
+		s->file_fd[i] = -1;
+	s->dir = strdup(dir);
+	r = s->dir ? open_dir(s, err) : ne_fail(err, ENOMEM, "budgets: out of memory");
+	if (r < 0) {
+		budget_close(s);
 		return r;
 	}
 	for (size_t i = 0; i < N_FIELDS; i++) {
 		*value_of(&s->values, &fields[i]) = fields[i].fallback;
 		take(s, &fields[i]);
 	}
-	s->watch_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	if (s->watch_fd >= 0 &&
-	    inotify_add_watch(s->watch_fd, dir, IN_CLOSE_WRITE | IN_MOVED_TO | IN_DELETE) < 0) {
-		close(s->watch_fd);
-		s->watch_fd = -1;
-	}
+	if (kind == BUDGET_SYSFS)
+		s->watch_fd = watch_sysfs(s);
+	s->notified = s->watch_fd < 0;
+	if (s->notified)
+		s->watch_fd = watch_files(s);
 	*ret = s;
 	return 0;
 }
@@ -201,8 +291,23 @@ void budget_close(struct budget_store *s)
 		return;
 	if (s->watch_fd >= 0)
 		close(s->watch_fd);
-	close(s->dir_fd);
+	for (size_t i = 0; i < N_FIELDS; i++)
+		if (s->file_fd[i] >= 0)
+			close(s->file_fd[i]);
+	if (s->dir_fd >= 0)
+		close(s->dir_fd);
+	free(s->dir);
 	free(s);
+}
+
+const char *budget_kind(const struct budget_store *s)
+{
+	return s->kind == BUDGET_SYSFS ? "sysfs" : "files";
+}
+
+const char *budget_dir(const struct budget_store *s)
+{
+	return s->dir;
 }
 
 int budget_fd(const struct budget_store *s)
@@ -215,7 +320,7 @@ int budget_refresh(struct budget_store *s)
 	char events[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
 	int changed = 0;
 
-	if (s->watch_fd >= 0)
+	if (s->notified && s->watch_fd >= 0)
 		while (read(s->watch_fd, events, sizeof(events)) > 0)
 			;
 	for (size_t i = 0; i < N_FIELDS; i++)
@@ -245,6 +350,11 @@ int budget_set(struct budget_store *s, const char *name, const char *value, stru
 				value, r == -ERANGE ? "out of range" : "not a number", f->min,
 				f->max, f->unit);
 		r = write_file(s, f, v);
+		if (r == -EACCES || r == -EROFS || r == -EPERM)
+			return ne_fail(err, EACCES,
+				       "neapd may not write %.120s/%s: write it there as root, or "
+				       "see neapd(8)",
+				       s->dir, f->name);
 		if (r < 0)
 			return ne_fail(err, -r, "cannot write budget/%s: %s", name, strerror(-r));
 		*value_of(&s->values, f) = v;

@@ -92,6 +92,19 @@ static int set_log_level(struct config *c, const char *value, struct ne_error *e
 	return 0;
 }
 
+static int set_flag(const char *key, const char *value, bool *ret, struct ne_error *err)
+{
+	static const char *const words[] = {"no", "yes", "false", "true", "0", "1"};
+
+	for (unsigned i = 0; i < NE_ARRAY_SIZE(words); i++) {
+		if (strcmp(value, words[i]))
+			continue;
+		*ret = i & 1;
+		return 0;
+	}
+	return ne_fail(err, EINVAL, "%s: '%.32s' is neither yes nor no", key, value);
+}
+
 static int set_limit(struct config *c, const char *key, const char *value, struct ne_error *err)
 {
 	uint64_t v;
@@ -141,6 +154,8 @@ int config_set(struct config *c, const char *section, const char *key, const cha
 		c->active_power_mw = (unsigned)v;
 		return 0;
 	}
+	if (!strcmp(key, "strict_buffers"))
+		return set_flag(key, value, &c->strict_buffers, err);
 	return ne_fail(err, EINVAL, "unknown key '%.64s' in [neapd]", key);
 }
 

@@ -19,6 +19,7 @@ struct config {
 	int log_level;        /* enum log_level */
 	bool log_level_fixed; /* by the command line */
 	unsigned active_power_mw;
+	bool strict_buffers; /* own inputs while a model runs (docs/neap-ioctl.md, BUF_OWN) */
 	struct ne_limits limits;
 };
 

@@ -53,6 +53,8 @@ static void add_counters(cJSON *to, const struct metrics *m)
 	cJSON_AddNumberToObject(o, "with_deadline", (double)m->with_deadline);
 	cJSON_AddNumberToObject(o, "late", (double)m->late);
 	cJSON_AddNumberToObject(o, "wakes", (double)m->wakes);
+	cJSON_AddNumberToObject(o, "owned", (double)m->owned);
+	cJSON_AddNumberToObject(o, "own_refused", (double)m->own_refused);
 }
 
 static void add_sensors(struct server *srv, cJSON *to)
@@ -112,6 +114,7 @@ static int do_status(struct server *srv, char **word, cJSON *to, struct ne_error
 	cJSON_AddStringToObject(to, "state", srv->draining ? "draining" : "serving");
 	cJSON_AddStringToObject(to, "socket", srv->config->socket);
 	add_part(to, "transport", srv->transport->name, srv->transport_why);
+	add_part(to, "budgets", budget_kind(srv->budget), budget_dir(srv->budget));
 	add_part(to, "loop", loop_name(srv->loop), loop_why(srv->loop));
 	cJSON_AddNumberToObject(to, "workers", srv->n_worker);
 	cJSON_AddNumberToObject(to, "workers_idle", srv->n_idle);

@@ -62,6 +62,7 @@ struct metrics {
 	uint64_t sessions, sessions_refused, protocol_errors, bad_entries;
 	uint64_t requests, answered, failed, cancelled, late, degraded, with_deadline;
 	uint64_t buffers_refused, commands, wakes;
+	uint64_t owned, own_refused; /* runs with strict_buffers */
 };
 
 #endif

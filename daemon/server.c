@@ -279,6 +279,13 @@ static void read_sensors(struct server *srv)
 	pthread_mutex_unlock(&srv->lock);
 }
 
+/* The supply changed: the governor knows before the next request. */
+static void on_sensors(void *user, unsigned events)
+{
+	(void)events;
+	read_sensors(user);
+}
+
 static void on_tick(void *user)
 {
 	struct server *srv = user;
@@ -452,17 +459,35 @@ static int open_socket(struct server *srv, struct ne_error *err)
 	return listen_open(srv->config->socket, SERVER_BACKLOG, &srv->listen_fd, err);
 }
 
+/* The module's where it is loaded, else our own. */
+static int open_budget(struct server *srv, struct ne_error *err)
+{
+	const struct config *c = srv->config;
+	struct ne_error why;
+	char path[4096];
+
+	if (snprintf(path, sizeof(path), "%s" BUDGET_SYSFS_DIR, c->sysroot ? c->sysroot : "") <
+		    (int)sizeof(path) &&
+	    access(path, F_OK) == 0) {
+		if (budget_open(path, BUDGET_SYSFS, warn_budget, srv, &srv->budget, &why) >= 0) {
+			srv->budget_by_module = !c->sysroot;
+			return 0;
+		}
+		log_warn("the module's budgets are of no use: %s", why.text);
+	}
+	if (snprintf(path, sizeof(path), "%s/budget", c->runtime_dir) >= (int)sizeof(path))
+		return ne_fail(err, ENAMETOOLONG, "the runtime directory's name is too long");
+	return budget_open(path, BUDGET_FILES, warn_budget, srv, &srv->budget, err);
+}
+
 static int open_runtime(struct server *srv, struct ne_error *err)
 {
 	const struct config *c = srv->config;
-	char path[4096];
 
 	if (mkdir(c->runtime_dir, 0755) < 0 && errno != EEXIST)
 		return ne_fail(err, errno, "runtime directory %.150s: %s", c->runtime_dir,
 			       strerror(errno));
-	if (snprintf(path, sizeof(path), "%s/budget", c->runtime_dir) >= (int)sizeof(path))
-		return ne_fail(err, ENAMETOOLONG, "the runtime directory's name is too long");
-	NE_RETURN_IF(budget_open(path, warn_budget, srv, &srv->budget, err));
+	NE_RETURN_IF(open_budget(srv, err));
 	return sensors_new(c->sysroot ? c->sysroot : "", &srv->sensors, err);
 }
 
@@ -496,6 +521,9 @@ static int add_sources(struct server *srv)
 	if (budget_fd(srv->budget) >= 0)
 		NE_RETURN_IF(loop_add_fd(l, budget_fd(srv->budget), LOOP_READ, on_budget, srv,
 					 &srv->budget_source));
+	if (sensors_fd(srv->sensors) >= 0)
+		NE_RETURN_IF(loop_add_fd(l, sensors_fd(srv->sensors), LOOP_READ, on_sensors, srv,
+					 &srv->sensors_source));
 	if (models_fd(srv->models) >= 0)
 		NE_RETURN_IF(loop_add_fd(l, models_fd(srv->models), LOOP_READ, on_models_dir, srv,
 					 &srv->models_source));
@@ -514,6 +542,7 @@ static struct server *new_server(struct config *c)
 	srv->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	srv->start_us = loop_now_us();
 	srv->quiet = true;
+	srv->state_seq = UINT32_MAX; /* odd: no state has it */
 	pthread_mutex_init(&srv->lock, NULL);
 	/* Unguessable is not needed, different from the one before is. */
 	if (getrandom(&srv->instance, sizeof(srv->instance), GRND_NONBLOCK) !=
@@ -530,7 +559,7 @@ int server_new(struct config *c, struct server **ret, struct ne_error *err)
 
 	if (!srv)
 		return ne_fail(err, ENOMEM, "no memory");
-	srv->transport = transport_pick(&srv->transport_why);
+	srv->transport = transport_pick(srv->transport_why, sizeof(srv->transport_why));
 	r = sched_init(&srv->sched, SERVER_MAX_SESSIONS);
 	if (r < 0) {
 		ne_fail(err, -r, "no memory");
@@ -567,9 +596,10 @@ int server_run(struct server *srv)
 		srv->watchdog_us = watchdog / 2;
 		loop_timer_set(srv->watchdog_timer, srv->watchdog_us);
 	}
-	log_info("%s serves %s: %s loop (%s), %u workers, transport %s", NEAP_VERSION,
+	log_info("%s serves %s: %s loop (%s), %u workers, transport %s (%s)", NEAP_VERSION,
 		 srv->listen_inherited ? "the service manager's socket" : srv->config->socket,
-		 loop_name(srv->loop), loop_why(srv->loop), srv->n_worker, srv->transport->name);
+		 loop_name(srv->loop), loop_why(srv->loop), srv->n_worker, srv->transport->name,
+		 srv->transport_why);
 	notify_state("READY=1\nSTATUS=Serving, %s loop, transport %s", loop_name(srv->loop),
 		     srv->transport->name);
 	r = loop_run(srv->loop);
@@ -591,6 +621,7 @@ void server_free(struct server *srv)
 	budget_close(srv->budget);
 	loop_free(srv->loop);
 	sched_done(&srv->sched);
+	transport_done();
 	if (srv->listen_fd >= 0) {
 		if (!srv->listen_inherited)
 			unlink(srv->config->socket);

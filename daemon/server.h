@@ -32,8 +32,9 @@ struct server {
 	struct config *config; /* the caller's; SIGHUP changes parts of it */
 	struct loop *loop;
 	const struct transport *transport;
-	const char *transport_why;
+	char transport_why[160];
 	struct budget_store *budget;
+	bool budget_by_module; /* of the running kernel, not of a fake tree */
 	struct sensors *sensors;
 	struct models *models;
 	int listen_fd;
@@ -41,7 +42,8 @@ struct server {
 	int reserve_fd;        /* given up to say no where there are no descriptors left */
 	uint64_t instance;
 	int64_t start_us, drain_us;
-	struct loop_source *listen_source, *budget_source, *models_source, *signal_source;
+	struct loop_source *listen_source, *budget_source, *sensors_source, *models_source,
+		*signal_source;
 	struct loop_source *models_timer, *tick_timer, *overflow_timer, *watchdog_timer,
 		*stop_timer;
 	int signal_fd;
@@ -66,6 +68,7 @@ struct server {
 	bool quiet;         /* the loop ticks slowly: the next request wakes it */
 	struct ne_governor governor;
 	struct sensor_values sensed;
+	uint32_t state_seq; /* of the module's state page, as taken into the governor */
 	struct metrics metrics;
 
 	/* Workers: see worker.c */
@@ -88,6 +91,11 @@ void server_drain(struct server *srv);
  * With the lock held. */
 int server_charge(struct server *srv, struct session *s, uint64_t bytes, struct ne_error *err);
 void server_uncharge(struct server *srv, struct account *a, uint64_t bytes);
+
+/* state.c: takes what the module's state page says into the governor, where it changed. No system
+ * call, so it is done for each request: a change counts even while the loop is busy. With the lock
+ * held. */
+void server_follow_state(struct server *srv, int64_t now_us);
 
 /* Runs a text command for a client of user @uid; *ret_json is freed with free(). */
 int control_run(struct server *srv, uid_t uid, const char *text, char **ret_json,

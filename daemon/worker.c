@@ -265,13 +265,15 @@ static void decide(struct server *srv, struct run *run, int64_t now_ns)
 {
 	const struct request *rq = run->rq;
 	int64_t wait_us = (now_ns - rq->taken_ns) / 1000;
-	uint32_t latency_us = srv->governor.budget.latency_us;
+	uint32_t latency_us;
 	struct ne_gov_request gr = {
 		.waited_us = wait_us,
 		.min_accuracy = rq->min_accuracy,
 		.strict = rq->strict,
 	};
 
+	server_follow_state(srv, now_ns / 1000);
+	latency_us = srv->governor.budget.latency_us;
 	run->latency_end_ns = latency_us ? rq->taken_ns + (int64_t)latency_us * 1000 : INT64_MAX;
 	gr.left_us = rq->deadline_ns == SCHED_NO_DEADLINE ? NE_GOV_NO_DEADLINE
 							  : (rq->deadline_ns - now_ns) / 1000;
@@ -413,7 +415,7 @@ static void serve(struct worker *w, struct request *rq)
 	struct ne_result result = {0};
 	struct request_references held;
 	int64_t start = server_now_ns(), end = start;
-	bool kick, wake, quiet;
+	bool kick, wake, quiet, strict = false, owned = false;
 
 	cqe.queue_us = to_us(start - rq->taken_ns);
 	if (!rq->model->current || rq->model->current->io.id != rq->io_id) {
@@ -434,10 +436,16 @@ static void serve(struct worker *w, struct request *rq)
 		if (kick)
 			workers_kick(srv);
 		start = server_now_ns();
+		strict = rq->in->fd >= 0;
+		owned = strict && buffer_own(rq->in);
 		cqe.status = compute(&run, &result);
+		if (owned)
+			buffer_disown(rq->in);
 		end = server_now_ns();
 		__atomic_store_n(&w->busy_since_us, 0, __ATOMIC_RELAXED);
 		pthread_mutex_lock(&srv->lock);
+		srv->metrics.owned += owned;
+		srv->metrics.own_refused += strict && !owned;
 		cqe.run_us = to_us(end - start);
 		run.run_us = (double)(end - start) * 1e-3;
 		if (cqe.status == 0)

@@ -87,6 +87,22 @@ static int announce(struct neap *n, struct neap_buffer *b)
 	}
 }
 
+/* From the kernel module where both the daemon and this process can use it, else a memfd. */
+static int allocate(struct neap *n, struct neap_buffer *b)
+{
+	int ret = n->device ? client_device_new(n, b->mapped, &b->data, &b->fd) : -ENODEV;
+
+	if (ret != -ENODEV)
+		return ret;
+	ret = client_region_new("neap-buffer", b->mapped,
+				b->kind == NEAP_BUFFER_INPUT ? REGION_ONE_WRITER : REGION_SHARED,
+				&b->data, &b->fd);
+	if (ret < 0)
+		client_fail(n, ret, "cannot make a buffer of %zu bytes: %s", b->bytes,
+			    strerror(-ret));
+	return ret;
+}
+
 int neap_buffer_new(struct neap *n, size_t bytes, enum neap_buffer_kind kind,
 		    struct neap_buffer **ret_buffer)
 {
@@ -104,11 +120,8 @@ int neap_buffer_new(struct neap *n, size_t bytes, enum neap_buffer_kind kind,
 	b->kind = kind;
 	b->bytes = bytes;
 	b->mapped = (bytes + 63) / 64 * 64;
-	ret = client_region_new("neap-buffer", b->mapped,
-				kind == NEAP_BUFFER_INPUT ? REGION_ONE_WRITER : REGION_SHARED,
-				&b->data, &b->fd);
+	ret = allocate(n, b);
 	if (ret < 0) {
-		client_fail(n, ret, "cannot make a buffer of %zu bytes: %s", bytes, strerror(-ret));
 		destroy(b);
 		return ret;
 	}

@@ -57,7 +57,7 @@ struct neap_buffer {
 	struct neap *n; /* NULL: the connection was closed */
 	struct neap_buffer *prev, *next;
 	enum neap_buffer_kind kind;
-	void *data;
+	void *data; /* a memfd's mapping or, where the daemon takes them, a device buffer's */
 	size_t bytes, mapped;
 	int fd;
 	uint64_t session; /* that knows it as `handle`, or refused it with `error` */
@@ -99,6 +99,7 @@ struct neap {
 	char name[NEAP_WIRE_NAME_BYTES];
 	uint32_t wanted_entries; /* of the table of slots */
 	int64_t reconnect_ns;    /* 0 = do not */
+	bool device;             /* the daemon takes buffers of the kernel module */
 
 	enum link_state link;
 	enum handshake_step step;
@@ -161,6 +162,10 @@ int client_region_new(const char *name, size_t bytes, enum region_kind kind, voi
 int client_region_map(int fd, size_t bytes, const void **ret_data);
 /* Copies a sealed text; *ret is NUL-terminated and freed with free(). */
 int client_region_read(int fd, size_t limit, char **ret);
+
+/* device.c: a buffer of the kernel module. -ENODEV: this process cannot have one, take a memfd. Other
+ * errors are told in neap_last_error(). */
+int client_device_new(struct neap *n, size_t bytes, void **ret_data, int *ret_fd);
 
 /* session.c: the link to the daemon */
 int client_session_open(struct neap *n);           /* first connection; blocks */

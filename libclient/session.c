@@ -175,6 +175,7 @@ static int hello_answer(struct neap *n)
 		return client_fail(n, -EPROTO, "the daemon allows %u requests in flight, %u needed",
 				   r->max_entries, NEAP_WIRE_MIN_ENTRIES);
 	n->entries = entries;
+	n->device = !strncmp(r->transport, "device", sizeof(r->transport));
 	return n->n_slot ? 0 : client_ring_table_new(n, entries);
 }
 

@@ -11,7 +11,9 @@
 /*
  * A sensor keeps its state in @priv (owned by the table, freed with free() after close()). find()
  * opens what there is: 0, or -ENOENT with the reason in @detail; it is called again every
- * SENSOR_RETRY_US while it fails. read() fills its fields of the values; < 0 = it went away.
+ * SENSOR_RETRY_US while it fails. read() fills its fields of the values; < 0 = it went away. watch(),
+ * which may be NULL, is called after find(): it puts into the epoll set what tells of a change, until
+ * read() has looked.
  */
 struct sensor_ops {
 	const char *name;
@@ -19,12 +21,13 @@ struct sensor_ops {
 	int (*find)(void *priv, const char *sysroot, char detail[SENSOR_DETAIL_BYTES]);
 	int (*read)(void *priv, int64_t now_us, struct sensor_values *ret);
 	void (*close)(void *priv);
+	void (*watch)(void *priv, int epoll_fd);
 };
 
 #define SENSOR_RETRY_US 10000000
 
 extern const struct sensor_ops sensor_psi, sensor_load, sensor_supply, sensor_thermal,
-	sensor_energy, sensor_cpufreq;
+	sensor_energy, sensor_cpufreq, sensor_module;
 
 /* Opens SYSROOT/PATH read-only; a negative errno. */
 int sensor_open(const char *sysroot, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

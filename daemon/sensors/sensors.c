@@ -8,16 +8,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 static const struct sensor_ops *const table[] = {
-	&sensor_psi, &sensor_load, &sensor_supply, &sensor_thermal, &sensor_energy, &sensor_cpufreq,
+	&sensor_psi,    &sensor_load,    &sensor_supply, &sensor_thermal,
+	&sensor_energy, &sensor_cpufreq, &sensor_module,
 };
 
 #define N_SENSORS NE_ARRAY_SIZE(table)
 
 struct sensors {
 	char *sysroot;
+	int watch_fd; /* epoll set of what the sensors' watch() put there; -1: none */
 	struct slot {
 		void *priv;
 		bool present;
@@ -94,6 +97,8 @@ static void look_for(struct sensors *s, unsigned i)
 
 	slot->detail[0] = '\0';
 	slot->present = table[i]->find(slot->priv, s->sysroot, slot->detail) == 0;
+	if (slot->present && table[i]->watch && s->watch_fd >= 0)
+		table[i]->watch(slot->priv, s->watch_fd);
 }
 
 int sensors_new(const char *sysroot, struct sensors **ret, struct ne_error *err)
@@ -102,6 +107,7 @@ int sensors_new(const char *sysroot, struct sensors **ret, struct ne_error *err)
 
 	if (!s)
 		return ne_fail(err, ENOMEM, "sensors: out of memory");
+	s->watch_fd = epoll_create1(EPOLL_CLOEXEC);
 	s->sysroot = strdup(sysroot ? sysroot : "");
 	if (!s->sysroot)
 		goto nomem;
@@ -127,6 +133,8 @@ void sensors_free(struct sensors *s)
 			table[i]->close(s->slot[i].priv);
 		free(s->slot[i].priv);
 	}
+	if (s->watch_fd >= 0)
+		close(s->watch_fd);
 	free(s->sysroot);
 	free(s);
 }
@@ -155,6 +163,11 @@ void sensors_read(struct sensors *s, int64_t now_us, struct sensor_values *ret)
 			snprintf(slot->detail, sizeof(slot->detail), "went away");
 		}
 	}
+}
+
+int sensors_fd(const struct sensors *s)
+{
+	return s->watch_fd;
 }
 
 int sensors_info(const struct sensors *s, unsigned i, struct sensor_info *ret)

@@ -29,9 +29,14 @@ void sensors_free(struct sensors *s);
 /* Reads all sensors (a few preads, about 10 us); looks for new supplies where there are none. */
 void sensors_read(struct sensors *s, int64_t now_us, struct sensor_values *ret);
 
+/* Readable (POLLIN) when something changed that cannot wait for the next look: then sensors_read().
+ * -1: nothing tells. */
+int sensors_fd(const struct sensors *s);
+
 /* Names and states for `neapctl status`: -ENOENT past the last. */
 struct sensor_info {
-	const char *name; /* "psi", "load", "supply", "thermal", "energy", "cpufreq" */
+	const char *name; /* "psi", "load", "supply", "thermal", "energy", "cpufreq",
+			   * "module" */
 	bool present;
 	const char *detail; /* path or reason */
 };

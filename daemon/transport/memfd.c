@@ -48,19 +48,6 @@ static int check_memfd(int fd, size_t bytes, int seals, struct ne_error *err)
 	return have;
 }
 
-static int map(int fd, size_t bytes, int prot, struct transport_map *ret, struct ne_error *err)
-{
-	void *addr = mmap(NULL, bytes, prot, MAP_SHARED, fd, 0);
-
-	if (addr == MAP_FAILED)
-		return ne_fail(err, errno, "mmap of %zu bytes: %s", bytes, strerror(errno));
-	/* A core dump of the daemon shows no client's data. */
-	madvise(addr, bytes, MADV_DONTDUMP);
-	ret->addr = addr;
-	ret->bytes = bytes;
-	return 0;
-}
-
 static int memfd_map_buffer(int fd, size_t bytes, enum transport_access access,
 			    struct transport_map *ret, struct ne_error *err)
 {
@@ -68,20 +55,20 @@ static int memfd_map_buffer(int fd, size_t bytes, enum transport_access access,
 
 	NE_RETURN_IF(have);
 	if (access == TRANSPORT_READ)
-		return map(fd, bytes, PROT_READ, ret, err);
+		return transport_map(fd, bytes, PROT_READ, ret, err);
 	if (have & (F_SEAL_WRITE | F_SEAL_FUTURE_WRITE))
 		return ne_fail(
 			err, EINVAL,
 			"the memory file is sealed against writing: it can only be an input");
 	if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDWR)
 		return ne_fail(err, EINVAL, "the descriptor is read-only: it can only be an input");
-	return map(fd, bytes, PROT_READ | PROT_WRITE, ret, err);
+	return transport_map(fd, bytes, PROT_READ | PROT_WRITE, ret, err);
 }
 
 static int memfd_map_region(int fd, size_t bytes, struct transport_map *ret, struct ne_error *err)
 {
 	NE_RETURN_IF(check_memfd(fd, bytes, OWNER_SEALS, err));
-	return map(fd, bytes, PROT_READ, ret, err);
+	return transport_map(fd, bytes, PROT_READ, ret, err);
 }
 
 static int memfd_new_region(size_t bytes, struct transport_map *ret, int *ret_fd,
@@ -97,7 +84,7 @@ static int memfd_new_region(size_t bytes, struct transport_map *ret, int *ret_fd
 		r = ne_fail(err, errno, "ring of %zu bytes: %s", bytes, strerror(errno));
 		goto fail;
 	}
-	r = map(fd, bytes, PROT_READ | PROT_WRITE, &m, err);
+	r = transport_map(fd, bytes, PROT_READ | PROT_WRITE, &m, err);
 	if (r < 0)
 		goto fail;
 	if (fcntl(fd, F_ADD_SEALS, OWNER_SEALS) < 0) {

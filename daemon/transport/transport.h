@@ -14,6 +14,7 @@
 struct transport_map {
 	void *addr;
 	size_t bytes;
+	bool ownable; /* device_own() takes its descriptor */
 };
 
 enum transport_access {
@@ -35,10 +36,15 @@ struct transport {
 			  struct ne_error *err);
 };
 
-extern const struct transport transport_memfd;
+extern const struct transport transport_memfd, transport_device;
 
-/* The best transport of this machine; *ret_why tells in one line why that one. */
-const struct transport *transport_pick(const char **ret_why);
+/* The best transport of this machine; @ret_why tells in one line why that one. What it opened stays
+ * open until transport_done(). */
+const struct transport *transport_pick(char *ret_why, size_t bytes);
+void transport_done(void);
+
+/* mmap() of a descriptor that was checked. */
+int transport_map(int fd, size_t bytes, int prot, struct transport_map *ret, struct ne_error *err);
 
 void transport_unmap(struct transport_map *m);
 

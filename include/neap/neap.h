@@ -123,7 +123,9 @@ enum neap_buffer_kind {
 	NEAP_BUFFER_OUTPUT = 2, /* the daemon writes it */
 };
 
-/* Zeroed shared memory of at least @bytes, 64-byte aligned. -EDQUOT: over the daemon's limit. */
+/* Zeroed shared memory of at least @bytes, 64-byte aligned: from the kernel module where it is loaded,
+ * else a memory file. -EDQUOT: over a limit of the daemon or of the module. Not for a child made by
+ * fork(): the module's buffers are not mapped there. */
 int neap_buffer_new(struct neap *n, size_t bytes, enum neap_buffer_kind kind,
 		    struct neap_buffer **ret_buffer);
 /* Takes NULL. Waits for no request: take the completions of those that use it first. */

@@ -67,7 +67,7 @@ struct neap_msg_hello_reply {
 	uint64_t instance; /* random for each start of the daemon */
 	uint32_t max_entries, max_buffers;
 	uint64_t max_buffer_bytes, max_session_bytes;
-	char transport[16]; /* "memfd" or "device" */
+	char transport[16]; /* "memfd", or "device": buffers of /dev/neap are taken as well */
 };
 
 /* The client makes its region (one writer: sealed FUTURE_WRITE|SHRINK|GROW|SEAL after mapping it),
@@ -85,7 +85,7 @@ enum neap_wire_buf_flags {
 	NEAP_WIRE_BUF_WRITE = 2, /* the daemon writes it (outputs) */
 };
 
-/* The seals that are checked: SHRINK|GROW always; a buffer with FUTURE_WRITE can only be READ. */
+/* A memfd's seals that are checked: SHRINK|GROW always; with FUTURE_WRITE it can only be READ. */
 struct neap_msg_buf_add {
 	struct neap_msg h;
 	uint64_t bytes; /* at most the file's size */

@@ -271,9 +271,9 @@ void harness_supply(struct harness *h, bool on_mains, unsigned percent)
 
 static void exec_daemon(const struct harness *h)
 {
-	const char *argv[16] = {h->neapd,   "--runtime-dir", h->run,      "--socket", h->socket,
-				"--models", h->models,       "--sysroot", h->sys};
-	int n = 9, fd;
+	const char *argv[16] = {h->neapd,  "--runtime-dir", h->run,   "--socket",
+				h->socket, "--models",      h->models};
+	int n = 7, fd;
 
 	/* Ctrl-C is for the test alone, which then ends the daemon in an orderly way; a test that
 	 * is killed takes the daemon along. */
@@ -291,6 +291,14 @@ static void exec_daemon(const struct harness *h)
 	if (h->workers) {
 		argv[n++] = "--workers";
 		argv[n++] = h->workers;
+	}
+	if (!h->real_sys) {
+		argv[n++] = "--sysroot";
+		argv[n++] = h->sys;
+	}
+	if (h->config) {
+		argv[n++] = "--config";
+		argv[n++] = h->config;
 	}
 	if (h->max_fds) {
 		struct rlimit r = {h->max_fds, h->max_fds};

@@ -25,6 +25,8 @@ struct harness {
 	char neapd[4096];
 	pid_t pid;             /* 0 = not running */
 	const char *workers;   /* --workers; NULL = the daemon's choice */
+	const char *config;    /* --config; NULL = none */
+	bool real_sys;         /* the machine's own sensors, not those of sys/ */
 	unsigned long max_fds; /* RLIMIT_NOFILE of the daemon; 0 = as is */
 	bool sanitized;        /* asan or tsan: slower, figures mean nothing */
 };

@@ -55,7 +55,7 @@ static int setup(void **state)
 	snprintf(dir, sizeof(dir), "/tmp/neap-budget-XXXXXX");
 	assert_non_null(mkdtemp(dir));
 	warnings = 0;
-	assert_int_equal(budget_open(dir, note_warning, NULL, &s, NULL), 0);
+	assert_int_equal(budget_open(dir, BUDGET_FILES, note_warning, NULL, &s, NULL), 0);
 	*state = s;
 	return 0;
 }
@@ -170,7 +170,7 @@ static void values_survive_a_restart(void **state)
 	struct budget_store *again;
 
 	assert_int_equal(budget_set(*state, "autonomy_min", "90", NULL), 0);
-	assert_int_equal(budget_open(dir, note_warning, NULL, &again, NULL), 0);
+	assert_int_equal(budget_open(dir, BUDGET_FILES, note_warning, NULL, &again, NULL), 0);
 	assert_int_equal(budget_get(again)->autonomy_min, 90);
 	budget_close(again);
 }
@@ -188,13 +188,106 @@ static void entries_list_every_budget_once(void **state)
 	assert_int_equal(n, 8);
 }
 
+/* ---- the module's files; here plain ones in a fake tree ---- */
+
+static void fill_sysfs(void)
+{
+	struct budget_entry e;
+	struct budget_store *s;
+
+	/* The names are those of the other kind; the values are made different from the defaults. */
+	assert_int_equal(budget_open(dir, BUDGET_FILES, NULL, NULL, &s, NULL), 0);
+	for (unsigned i = 0; budget_entry(s, i, &e) == 0; i++)
+		write_text(e.name, "7\n");
+	budget_close(s);
+}
+
+static void sysfs_is_read_and_written_in_place(void **state)
+{
+	struct budget_store *s;
+	struct ne_error err;
+	struct stat before, after;
+	char path[128], text[32];
+
+	(void)state;
+	fill_sysfs();
+	snprintf(path, sizeof(path), "%s/latency_us", dir);
+	assert_int_equal(stat(path, &before), 0);
+	assert_int_equal(budget_open(dir, BUDGET_SYSFS, note_warning, NULL, &s, NULL), 0);
+	assert_string_equal(budget_kind(s), "sysfs");
+	assert_string_equal(budget_dir(s), dir);
+	assert_int_equal(budget_get(s)->latency_us, 7);
+	assert_int_equal(budget_get(s)->reserve_permille, 7);
+	assert_int_equal(budget_set(s, "latency_us", "12345", &err), 0);
+	read_text("latency_us", text, sizeof(text));
+	assert_string_equal(text, "12345\n");
+	/* No file takes another's place: in sysfs nobody can make one. */
+	assert_int_equal(stat(path, &after), 0);
+	assert_int_equal(before.st_ino, after.st_ino);
+	assert_int_equal(budget_set(s, "latency_us", "60000001", &err), -ERANGE);
+	assert_int_equal(warnings, 0);
+	budget_close(s);
+}
+
+static void sysfs_changes_are_seen_and_never_mended(void **state)
+{
+	struct budget_store *s;
+	struct pollfd p;
+	char text[32];
+
+	(void)state;
+	fill_sysfs();
+	assert_int_equal(budget_open(dir, BUDGET_SYSFS, note_warning, NULL, &s, NULL), 0);
+	p = (struct pollfd){.fd = budget_fd(s), .events = POLLIN};
+	assert_int_equal(poll(&p, 1, 0), 0);
+	write_text("depth_max", "3\n");
+	assert_int_equal(poll(&p, 1, 1000), 1);
+	assert_int_equal(budget_refresh(s), 1);
+	assert_int_equal(budget_get(s)->depth_max, 3);
+	write_text("depth_max", "many\n");
+	assert_int_equal(budget_refresh(s), 0);
+	assert_int_equal(budget_get(s)->depth_max, 3);
+	assert_int_equal(warnings, 1);
+	read_text("depth_max", text, sizeof(text));
+	assert_string_equal(text, "many\n");
+	budget_close(s);
+}
+
+static void sysfs_that_lacks_a_file_is_refused(void **state)
+{
+	struct budget_store *s;
+	struct ne_error err;
+	char path[128];
+
+	(void)state;
+	fill_sysfs();
+	snprintf(path, sizeof(path), "%s/autonomy_min", dir);
+	unlink(path);
+	assert_int_equal(budget_open(dir, BUDGET_SYSFS, NULL, NULL, &s, &err), -ENOENT);
+	assert_non_null(strstr(err.text, "autonomy_min"));
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static void sysfs_that_is_not_there_is_not_made(void **state)
+{
+	struct budget_store *s;
+	struct ne_error err;
+	char path[128];
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/absent", dir);
+	assert_int_equal(budget_open(path, BUDGET_SYSFS, NULL, NULL, &s, &err), -ENOENT);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 static void a_directory_that_cannot_be_made_is_an_error(void **state)
 {
 	struct budget_store *s;
 	struct ne_error err;
 
 	(void)state;
-	assert_int_equal(budget_open("/nonexistent/budget", NULL, NULL, &s, &err), -ENOENT);
+	assert_int_equal(budget_open("/nonexistent/budget", BUDGET_FILES, NULL, NULL, &s, &err),
+			 -ENOENT);
 	assert_non_null(strstr(err.text, "/nonexistent/budget"));
 }
 
@@ -210,6 +303,10 @@ int main(void)
 		TEST(links_and_fifos_are_not_followed),
 		TEST(values_survive_a_restart),
 		TEST(entries_list_every_budget_once),
+		TEST(sysfs_is_read_and_written_in_place),
+		TEST(sysfs_changes_are_seen_and_never_mended),
+		TEST(sysfs_that_lacks_a_file_is_refused),
+		TEST(sysfs_that_is_not_there_is_not_made),
 		cmocka_unit_test(a_directory_that_cannot_be_made_is_an_error),
 	};
 

@@ -41,6 +41,21 @@ static int remove_file(void **state)
 	return 0;
 }
 
+static void strict_buffers_is_yes_or_no(void **state)
+{
+	struct config c = {0};
+	struct ne_error err;
+
+	(void)state;
+	assert_int_equal(config_set(&c, "neapd", "strict_buffers", "yes", &err), 0);
+	assert_true(c.strict_buffers);
+	assert_int_equal(config_set(&c, "neapd", "strict_buffers", "maybe", &err), -EINVAL);
+	assert_non_null(strstr(err.text, "maybe"));
+	assert_true(c.strict_buffers);
+	assert_int_equal(config_set(&c, "neapd", "strict_buffers", "no", &err), 0);
+	assert_false(c.strict_buffers);
+}
+
 static void defaults(void **state)
 {
 	enum config_action action;
@@ -214,6 +229,7 @@ static void reloaded(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(strict_buffers_is_yes_or_no),
 		cmocka_unit_test(defaults),
 		cmocka_unit_test_teardown(file_is_read, remove_file),
 		cmocka_unit_test_teardown(command_line_wins, remove_file),

@@ -217,6 +217,69 @@ static void a_supply_that_appears_is_found(void **state)
 	sensors_free(s);
 }
 
+#define SUPPLY "/sys/devices/virtual/misc/neap/supply"
+
+static void put_module(const char *source, const char *charge, const char *left, const char *draw)
+{
+	put(SUPPLY "/source", source);
+	put(SUPPLY "/charge_permille", charge);
+	put(SUPPLY "/energy_mwh", left);
+	put(SUPPLY "/draw_mw", draw);
+}
+
+static void the_module_tells_the_supply(void **state)
+{
+	struct sensor_values v;
+
+	(void)state;
+	put_module("battery\n", "250\n", "5000\n", "3300\n");
+	v = read_once();
+	assert_true(v.supply_known && v.supply.on_battery);
+	assert_int_equal(v.supply.charge_permille, 250);
+	assert_int_equal(v.supply.capacity_mwh, 20000); /* a quarter is left: 5 Wh */
+	assert_int_equal(v.draw_mw, 3300);
+	put_module("mains\n", "1000\n", "0\n", "0\n");
+	v = read_once();
+	assert_true(v.supply_known);
+	assert_false(v.supply.on_battery);
+	assert_int_equal(v.supply.capacity_mwh, 0);
+	assert_int_equal(v.draw_mw, -1);
+}
+
+/* "unknown" says nothing, so what the class says stays. */
+static void the_module_wins_unless_it_does_not_know(void **state)
+{
+	struct sensor_values v;
+
+	(void)state;
+	put(CLASS "/BAT0/type", "Battery\n");
+	put(CLASS "/BAT0/status", "Discharging\n");
+	put(CLASS "/BAT0/capacity", "50\n");
+	put_module("unknown\n", "1000\n", "0\n", "0\n");
+	v = read_once();
+	assert_true(v.supply.on_battery);
+	assert_int_equal(v.supply.charge_permille, 500);
+	put_module("mains\n", "510\n", "0\n", "0\n");
+	v = read_once();
+	assert_false(v.supply.on_battery);
+	assert_int_equal(v.supply.charge_permille, 510);
+}
+
+static void a_module_that_talks_nonsense_goes_away(void **state)
+{
+	struct sensor_values v;
+
+	(void)state;
+	put_module("battery\n", "two\n", "-5\n", "99999999999999999999\n");
+	v = read_once();
+	assert_false(v.supply_known);
+	put_module("battery\n", "4000\n", "9223372036854775807\n", "-1\n");
+	v = read_once();
+	assert_true(v.supply.on_battery);
+	assert_int_equal(v.supply.charge_permille, 1000);
+	assert_int_equal(v.draw_mw, -1);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -230,6 +293,9 @@ int main(void)
 		TEST(hottest_zone_and_mean_clock),
 		TEST(energy_counter_gives_power_and_wraps),
 		TEST(a_supply_that_appears_is_found),
+		TEST(the_module_tells_the_supply),
+		TEST(the_module_wins_unless_it_does_not_know),
+		TEST(a_module_that_talks_nonsense_goes_away),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,6 +110,7 @@ static void print(const cJSON *j)
 	uptime(ctl_number(j, "uptime_s"));
 	line("socket", "%s", ctl_text(j, "socket"));
 	part("transport", cJSON_GetObjectItemCaseSensitive(j, "transport"));
+	part("budgets", cJSON_GetObjectItemCaseSensitive(j, "budgets"));
 	part("loop", cJSON_GetObjectItemCaseSensitive(j, "loop"));
 	line("kernels", "%s", ctl_text(j, "kernels"));
 	line("workers", "%.0f, %.0f idle", ctl_number(j, "workers"), ctl_number(j, "workers_idle"));
