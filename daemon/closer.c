@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "daemon/closer.h"
 #include "daemon/log.h"
+#include "daemon/transport/device.h"
 
 #include <fcntl.h>
 #include <linux/magic.h>
@@ -47,8 +48,14 @@ int closer_start(struct ne_error *err)
 
 void closer_close(int fd)
 {
+	struct neap_buf_info info;
 	struct statfs fs;
 
+	/* Here and now also because its bytes count against the client's limit until it is closed. */
+	if (device_is_open() && device_info(fd, &info) >= 0) {
+		close(fd);
+		return;
+	}
 	/* Only memory files answer the first question, and neither question can block on them. */
 	if (fcntl(fd, F_GET_SEALS) >= 0 && fstatfs(fd, &fs) == 0 && fs.f_type == TMPFS_MAGIC) {
 		close(fd);

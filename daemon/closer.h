@@ -2,9 +2,9 @@
 /*
  * Closing descriptors that a client passed. close() may wait for as long as the client likes: on a
  * FUSE file for the client's own file system to answer, on a TCP socket for SO_LINGER. So whatever
- * is not plain memory is closed by a thread of its own. While that one hangs its queue fills, then
- * descriptors stay open until the table is full and messages with descriptors are refused; the
- * daemon itself goes on.
+ * is neither plain memory nor a buffer of the kernel module is closed by a thread of its own. While
+ * that one hangs its queue fills, then descriptors stay open until the table is full and messages
+ * with descriptors are refused; the daemon itself goes on.
  */
 #ifndef NEAPD_CLOSER_H
 #define NEAPD_CLOSER_H
