@@ -4,8 +4,11 @@
  *
  *   ipc_sleep_p50_us   one client, a request every few milliseconds, the daemon asleep: round trip
  *                      less the time that the daemon computed (run_us), median
- *   ipc_busy_p50_us    eight requests in flight and one worker: time from completion to completion
- *                      less the time computed, median of windows of 64 requests
+ *   ipc_busy_p50_us    eight requests in flight, one worker, and a client that polls its ring, so
+ *                      that nobody sleeps: time from completion to completion less the time
+ *                      computed, median of windows of 64 requests
+ *   ipc_busy_wait_p50_us  the same with a client that sleeps until the next completion: the worker
+ *                      wakes it every time, on another CPU
  *   level_switch_ns    the engine alone: runs that alternate between two levels against runs of the
  *                      same levels alone, per change, median
  *   rss_mb             resident memory of neapd with all models of the folder, after requests
@@ -105,8 +108,21 @@ static void asleep(struct bench *b)
 	       "the engine alone in this process, after the same sleep");
 }
 
+/* Completions, by polling or by sleeping until there are some. */
+static int take(struct bench *b, struct neap_completion *c, bool polling)
+{
+	int r;
+
+	if (!polling)
+		return neap_wait(b->n, c, IN_FLIGHT, -1);
+	do
+		r = neap_poll(b->n, c, IN_FLIGHT);
+	while (r == 0);
+	return r;
+}
+
 /* Keeps the ring at IN_FLIGHT until @n more have completed; the time they took, less computing. */
-static double window(struct bench *b, unsigned n, unsigned *next)
+static double window(struct bench *b, unsigned n, unsigned *next, bool polling)
 {
 	struct neap_completion c[IN_FLIGHT];
 	double began = now_s(), computed = 0;
@@ -124,7 +140,7 @@ static double window(struct bench *b, unsigned n, unsigned *next)
 
 			CHECK_OK(neap_submit(b->n, &rq));
 		}
-		r = neap_wait(b->n, c, IN_FLIGHT, -1);
+		r = take(b, c, polling);
 		CHECK(r > 0);
 		for (int i = 0; i < r; i++) {
 			CHECK(c[i].status == 0, "%s", neap_strerror(c[i].status));
@@ -137,25 +153,28 @@ static double window(struct bench *b, unsigned n, unsigned *next)
 
 static void busy(struct bench *b)
 {
-	static double added[WINDOWS], own[WINDOWS];
+	static double polled[WINDOWS], waited[WINDOWS], own[WINDOWS];
 	struct neap_completion c[IN_FLIGHT];
 	unsigned next = 0;
 
-	window(b, 500, &next);
+	window(b, 500, &next, false);
 	for (int i = 0; i < WINDOWS; i++) {
-		added[i] = window(b, WINDOW, &next);
+		polled[i] = window(b, WINDOW, &next, true);
+		waited[i] = window(b, WINDOW, &next, false);
 		if (i % 20 == 19) {
 			/* Interleaved with the engine; what is in flight is taken first. */
 			while (neap_pending(b->n))
 				neap_wait(b->n, c, IN_FLIGHT, -1);
-			window(b, WINDOW, &next);
+			window(b, WINDOW, &next, false);
 		}
 		own[i] = engine_us(b, b->best);
 	}
 	while (neap_pending(b->n))
 		neap_wait(b->n, c, IN_FLIGHT, -1);
-	figure(b, "ipc_busy_p50_us", median(added, WINDOWS),
-	       "per request less computing, 8 in flight, one worker");
+	figure(b, "ipc_busy_p50_us", median(polled, WINDOWS),
+	       "per request less computing, 8 in flight, one worker, the client polls");
+	figure(b, "ipc_busy_wait_p50_us", median(waited, WINDOWS),
+	       "the same, the client sleeps until the next completion");
 	figure(b, "engine_busy_p50_us", median(own, WINDOWS), "the engine alone, interleaved");
 }
 
