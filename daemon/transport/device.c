@@ -112,6 +112,17 @@ int device_own(int fd, bool server)
 	return ioctl(node, NEAP_IOC_BUF_OWN, &own) < 0 ? -errno : 0;
 }
 
+/* Word by word with acquire, so that the counter is read again after all of them. */
+static void copy_state(struct neap_state *ret)
+{
+	const uint32_t *from = (const uint32_t *)(uintptr_t)page;
+	uint32_t to[sizeof(*ret) / sizeof(uint32_t)];
+
+	for (size_t i = 0; i < NE_ARRAY_SIZE(to); i++)
+		to[i] = __atomic_load_n(&from[i], __ATOMIC_ACQUIRE);
+	memcpy(ret, to, sizeof(*ret));
+}
+
 bool device_state(uint32_t *seq, struct neap_state *ret)
 {
 	struct neap_state copy;
@@ -127,8 +138,7 @@ bool device_state(uint32_t *seq, struct neap_state *ret)
 			return false;
 		if (before & 1)
 			continue;
-		memcpy(&copy, (const void *)page, sizeof(copy));
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
+		copy_state(&copy);
 		if (__atomic_load_n(&page->seq, __ATOMIC_RELAXED) != before)
 			continue;
 		*seq = before;
