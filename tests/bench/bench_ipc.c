@@ -6,7 +6,7 @@
  *                      less the time that the daemon computed (run_us), median
  *   ipc_busy_p50_us    eight requests in flight, one worker, and a client that polls its ring, so
  *                      that nobody sleeps: time from completion to completion less the time
- *                      computed, median of windows of 64 requests
+ *                      computed, median of windows of 64 requests; client and daemon on a CPU each
  *   ipc_busy_wait_p50_us  the same with a client that sleeps until the next completion: the worker
  *                      wakes it every time, on another CPU
  *   level_switch_ns    the engine alone: runs that alternate between two levels against runs of the
@@ -20,9 +20,11 @@
 #include "tests/system/harness.h"
 
 #include <cjson/cJSON.h>
+#include <dirent.h>
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -151,12 +153,40 @@ static double window(struct bench *b, unsigned n, unsigned *next, bool polling)
 	return ((now_s() - began) * 1e6 - computed) / got;
 }
 
+/* The client and all threads of the daemon on a CPU each, or on any again. */
+static void pin_apart(struct bench *b, bool apart)
+{
+	cpu_set_t first, second, all;
+	struct dirent *e;
+	char path[64];
+	DIR *dir;
+
+	CPU_ZERO(&first);
+	CPU_SET(0, &first);
+	CPU_ZERO(&second);
+	CPU_SET(1, &second);
+	CPU_ZERO(&all);
+	for (int i = 0; i < CPU_SETSIZE; i++)
+		CPU_SET(i, &all);
+	if (sysconf(_SC_NPROCESSORS_ONLN) < 2)
+		return;
+	sched_setaffinity(0, sizeof(all), apart ? &first : &all);
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)b->h.pid);
+	dir = opendir(path);
+	CHECK(dir);
+	while ((e = readdir(dir)))
+		if (e->d_name[0] != '.')
+			sched_setaffinity(atoi(e->d_name), sizeof(all), apart ? &second : &all);
+	closedir(dir);
+}
+
 static void busy(struct bench *b)
 {
 	static double polled[WINDOWS], waited[WINDOWS], own[WINDOWS];
 	struct neap_completion c[IN_FLIGHT];
 	unsigned next = 0;
 
+	pin_apart(b, true); /* a client that polls must not compute where the worker does */
 	window(b, 500, &next, false);
 	for (int i = 0; i < WINDOWS; i++) {
 		polled[i] = window(b, WINDOW, &next, true);
@@ -171,6 +201,7 @@ static void busy(struct bench *b)
 	}
 	while (neap_pending(b->n))
 		neap_wait(b->n, c, IN_FLIGHT, -1);
+	pin_apart(b, false);
 	figure(b, "ipc_busy_p50_us", median(polled, WINDOWS),
 	       "per request less computing, 8 in flight, one worker, the client polls");
 	figure(b, "ipc_busy_wait_p50_us", median(waited, WINDOWS),
