@@ -47,7 +47,7 @@ static void completions_not_taken(struct harness *h)
 {
 	struct neap_cqe c;
 	struct raw r;
-	unsigned got = 0;
+	unsigned got = 0, seen[16] = {0};
 
 	raw_ready(&r, h, "quick", 8);
 	for (uint64_t i = 0; i < 8; i++)
@@ -63,7 +63,9 @@ static void completions_not_taken(struct harness *h)
 	CHECK(r.daemon->cq_tail - r.client->cq_head <= 8, "the ring was overwritten");
 	serves(h);
 	while (got < 16 && raw_complete(&r, &c, 2000)) {
-		CHECK(c.user_data == got || got >= 8, "%d instead of %u", (int)c.user_data, got);
+		/* Two workers finish in any order; the first eight were answered before the rest. */
+		CHECK(c.user_data < 16 && !seen[c.user_data]++, "%d came twice", (int)c.user_data);
+		CHECK(got >= 8 || c.user_data < 8, "%d among the first", (int)c.user_data);
 		raw_ring(&r);
 		got++;
 	}
