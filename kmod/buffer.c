@@ -42,7 +42,7 @@ struct neap_buf {
 
 	struct mutex lock; /* guards the state and the insertion of PTEs */
 	bool owned, revoked;
-	unsigned int n_mapped;        /* mappings by devices and of the kernel */
+	unsigned int n_users;         /* attached devices and mappings of the kernel */
 	wait_queue_head_t returned;   /* woken when owned becomes false or revoked true */
 	struct list_head attachments; /* under lock */
 };
@@ -274,6 +274,17 @@ static void zap(struct neap_buf *buf)
 
 /* ---- dma-buf ---- */
 
+/*
+ * May a device be attached now? It cannot be made to wait, and from then on may map the buffer at any
+ * time: an owned or revoked buffer takes none, and an attached one cannot be owned.
+ */
+static int may_attach(const struct neap_buf *buf)
+{
+	if (buf->revoked)
+		return -ENODEV;
+	return buf->owned ? -EBUSY : 0;
+}
+
 static int neap_buf_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *attachment)
 {
 	struct neap_buf *buf = dmabuf->priv;
@@ -292,9 +303,17 @@ static int neap_buf_attach(struct dma_buf *dmabuf, struct dma_buf_attachment *at
 	a->dev = attachment->dev;
 	attachment->priv = a;
 	mutex_lock(&buf->lock);
-	list_add(&a->node, &buf->attachments);
+	err = may_attach(buf);
+	if (!err) {
+		list_add(&a->node, &buf->attachments);
+		buf->n_users++;
+	}
 	mutex_unlock(&buf->lock);
-	return 0;
+	if (err) {
+		sg_free_table(&a->sgt);
+		kfree(a);
+	}
+	return err;
 }
 
 static void neap_buf_detach(struct dma_buf *dmabuf, struct dma_buf_attachment *attachment)
@@ -304,17 +323,10 @@ static void neap_buf_detach(struct dma_buf *dmabuf, struct dma_buf_attachment *a
 
 	mutex_lock(&buf->lock);
 	list_del(&a->node);
+	buf->n_users--;
 	mutex_unlock(&buf->lock);
 	sg_free_table(&a->sgt);
 	kfree(a);
-}
-
-/* May a device or the kernel map it now? They cannot be made to wait. */
-static int may_map(const struct neap_buf *buf)
-{
-	if (buf->revoked)
-		return -ENODEV;
-	return buf->owned ? -EBUSY : 0;
 }
 
 static struct sg_table *neap_buf_map(struct dma_buf_attachment *attachment,
@@ -325,15 +337,13 @@ static struct sg_table *neap_buf_map(struct dma_buf_attachment *attachment,
 	int err;
 
 	mutex_lock(&buf->lock);
-	err = may_map(buf);
-	if (!err && a->mapped)
+	if (buf->revoked)
+		err = -ENODEV;
+	else if (a->mapped)
 		err = -EBUSY; /* one table: a second mapping would overwrite its addresses */
-	if (!err)
+	else
 		err = dma_map_sgtable(attachment->dev, &a->sgt, dir, 0);
-	if (!err) {
-		a->mapped = true;
-		buf->n_mapped++;
-	}
+	a->mapped |= !err;
 	mutex_unlock(&buf->lock);
 	return err ? ERR_PTR(err) : &a->sgt;
 }
@@ -347,7 +357,6 @@ static void neap_buf_unmap(struct dma_buf_attachment *attachment, struct sg_tabl
 	mutex_lock(&buf->lock);
 	dma_unmap_sgtable(attachment->dev, sgt, dir, 0);
 	a->mapped = false;
-	buf->n_mapped--;
 	mutex_unlock(&buf->lock);
 }
 
@@ -381,16 +390,19 @@ static int neap_buf_vmap(struct dma_buf *dmabuf, struct iosys_map *map)
 {
 	struct neap_buf *buf = dmabuf->priv;
 	void *addr = NULL;
-	int err;
+	int err = -EBUSY;
 
+	/*
+	 * The core warns about a vmap() that fails. Whoever is attached finds the buffer not owned;
+	 * of a revoked one he could have had the mapping before.
+	 */
 	mutex_lock(&buf->lock);
-	err = may_map(buf);
-	if (!err) {
+	if (!buf->owned) {
 		addr = vmap(buf->pages, buf->n_pages, VM_MAP, PAGE_KERNEL);
 		err = addr ? 0 : -ENOMEM;
 	}
 	if (!err)
-		buf->n_mapped++;
+		buf->n_users++;
 	mutex_unlock(&buf->lock);
 	if (!err)
 		iosys_map_set_vaddr(map, addr);
@@ -403,7 +415,7 @@ static void neap_buf_vunmap(struct dma_buf *dmabuf, struct iosys_map *map)
 
 	vunmap(map->vaddr);
 	mutex_lock(&buf->lock);
-	buf->n_mapped--;
+	buf->n_users--;
 	mutex_unlock(&buf->lock);
 }
 
@@ -544,7 +556,7 @@ int neap_buf_info(struct neap_buf_info *arg)
 		return PTR_ERR(buf);
 	mutex_lock(&buf->lock);
 	arg->state = (buf->owned ? NEAP_BUF_OWNED : 0) | (buf->revoked ? NEAP_BUF_REVOKED : 0) |
-		     (buf->n_mapped || pages_pinned(buf) ? NEAP_BUF_PINNED : 0);
+		     (buf->n_users || pages_pinned(buf) ? NEAP_BUF_PINNED : 0);
 	mutex_unlock(&buf->lock);
 	arg->bytes = buf->bytes;
 	arg->id = buf->id;
@@ -595,7 +607,7 @@ int neap_buf_own(const struct neap_buf_own *arg)
 	mutex_lock(&buf->lock);
 	if (buf->revoked)
 		err = -ESTALE;
-	else if (buf->n_mapped)
+	else if (buf->n_users)
 		err = -EBUSY;
 	else
 		WRITE_ONCE(buf->owned, true);

@@ -320,12 +320,18 @@ static void undo_splice(struct subject *s)
 
 static int act_state_page(struct subject *s)
 {
-	void *p = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, s->server, 0);
+	s->map = mmap(NULL, PAGE, PROT_READ, MAP_SHARED, s->server, 0);
+	if (s->map != MAP_FAILED)
+		return 0;
+	s->map = NULL;
+	return -errno;
+}
 
-	if (p == MAP_FAILED)
-		return -errno;
-	munmap(p, PAGE);
-	return 0;
+static void undo_state_page(struct subject *s)
+{
+	if (s->map)
+		munmap(s->map, PAGE);
+	s->map = NULL;
 }
 
 static int act_fork(struct subject *s)
@@ -362,7 +368,7 @@ static void undo_open_server(struct subject *s)
 
 static int prepare_import(struct subject *s)
 {
-	s->fd = open("/sys/kernel/debug/neap_import", O_WRONLY | O_CLOEXEC);
+	s->fd = open("/sys/kernel/debug/neap_import_dma", O_WRONLY | O_CLOEXEC);
 	return 0;
 }
 
@@ -395,7 +401,7 @@ static const struct call_under_test calls[] = {
 	{"access by the kernel", prepare_map, act_read_into, unmap},
 	{"MADV_POPULATE_WRITE", prepare_map, act_populate, unmap},
 	{"vmsplice", prepare_map, act_splice, undo_splice},
-	{"mmap of the state page", NULL, act_state_page, NULL},
+	{"mmap of the state page", NULL, act_state_page, undo_state_page},
 	{"fork with a mapping", prepare_map, act_fork, unmap},
 	{"import by a device", prepare_import, act_import, close_fd},
 	{"open /dev/neap-server", prepare_server, act_open_server, undo_open_server},

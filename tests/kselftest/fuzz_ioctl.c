@@ -325,6 +325,8 @@ static bool op_fork(struct proc *p)
 	int status;
 	pid_t pid;
 
+	if (below(p, 4))
+		return false;
 	if (m->p && below(p, 2))
 		madvise(m->p, m->bytes, MADV_DOFORK);
 	pid = fork();
@@ -429,13 +431,19 @@ static bool op_give_back(struct proc *p)
 
 static bool op_revoke(struct proc *p)
 {
-	return below(p, 8) == 0 && revoke_buf(p->device, any_fd(p)) == 0;
+	return below(p, 2) == 0 && revoke_buf(p->device, any_fd(p)) == 0;
 }
 
 static bool op_reopen(struct proc *p)
 {
-	if (below(p, 8))
+	if (below(p, 2))
 		return false;
+	/* A mapping of the state page holds the node as a descriptor does. */
+	for (int i = 0; i < N_MAPS; i++) {
+		if (p->maps[i].p)
+			munmap(p->maps[i].p, p->maps[i].bytes);
+		p->maps[i].p = NULL;
+	}
 	close(p->device);
 	while ((p->device = open_server()) < 0)
 		usleep(1000); /* a child that was forked off holds the last one for a moment */
@@ -574,15 +582,16 @@ static void run(uint64_t seed, long seconds, const int mail[2])
 	printf("# %u processes were started\n", generation);
 }
 
+/* What fails to succeed among the first @n_common is not a failure: the clients do them too. */
 static bool report(const char *who, const struct op *ops, size_t n, const unsigned long *tried,
-		   const unsigned long *done)
+		   const unsigned long *done, size_t n_common)
 {
 	bool ok = true;
 
 	for (size_t i = 0; i < n; i++) {
 		printf("# %s: %s: %lu done of %lu\n", who, ops[i].name, done[i],
 		       tried ? tried[i] : done[i]);
-		if (ops[i].must_succeed && !done[i]) {
+		if (i >= n_common && ops[i].must_succeed && !done[i]) {
 			printf("# %s: %s never succeeded\n", who, ops[i].name);
 			ok = false;
 		}
@@ -650,9 +659,10 @@ int main(int argc, char **argv)
 	run(seed, (long)seconds, mail);
 	close(mail[0]); /* and with it the descriptors on their way */
 	close(mail[1]);
-	ok = report("client", client_ops, N_CLIENT, counts->tried[0], counts->done[0]);
-	ok &= report("server", server_ops, N_SERVER, counts->tried[1], counts->done[1]);
-	ok &= report("server", server_rare, N_RARE, NULL, *rare_done);
+	ok = report("client", client_ops, N_CLIENT, counts->tried[0], counts->done[0], 0);
+	ok &= report("server", server_ops, N_SERVER, counts->tried[1], counts->done[1],
+		     N_SERVER - 3);
+	ok &= report("server", server_rare, N_RARE, NULL, *rare_done, 0);
 	ok &= all_is_back();
 	write_sysfs("budget/latency_us", "0");
 	if (ok)

@@ -2,7 +2,8 @@
 /*
  * A test's stand-in for a device driver that imports dma-bufs: writing a descriptor's number to
  * /sys/kernel/debug/neap_import attaches it to a platform device, maps it for DMA, maps it into the
- * kernel, adds one to each byte, and lets all go.
+ * kernel, adds one to each byte, and lets all go. neap_import_dma leaves out the kernel's mapping,
+ * about whose failure the core warns.
  */
 #include <linux/debugfs.h>
 #include <linux/dma-buf.h>
@@ -24,7 +25,7 @@ MODULE_IMPORT_NS(DMA_BUF);
 #endif
 
 static struct platform_device *device;
-static struct dentry *file;
+static struct dentry *file, *dma_file;
 
 static int add_one(struct dma_buf *dmabuf)
 {
@@ -40,7 +41,7 @@ static int add_one(struct dma_buf *dmabuf)
 	return 0;
 }
 
-static int import(struct dma_buf *dmabuf)
+static int import(struct dma_buf *dmabuf, bool with_vmap)
 {
 	struct dma_buf_attachment *attachment = dma_buf_attach(dmabuf, &device->dev);
 	struct scatterlist *sg;
@@ -60,7 +61,7 @@ static int import(struct dma_buf *dmabuf)
 	err = bytes == dmabuf->size ? 0 : -EPROTO;
 	if (!err)
 		err = dma_buf_begin_cpu_access(dmabuf, DMA_BIDIRECTIONAL);
-	if (!err)
+	if (!err && with_vmap)
 		err = add_one(dmabuf);
 	if (!err)
 		err = dma_buf_end_cpu_access(dmabuf, DMA_BIDIRECTIONAL);
@@ -80,7 +81,7 @@ static ssize_t import_write(struct file *f, const char __user *text, size_t n, l
 	dmabuf = dma_buf_get(fd);
 	if (IS_ERR(dmabuf))
 		return PTR_ERR(dmabuf);
-	err = import(dmabuf);
+	err = import(dmabuf, !file_inode(f)->i_private);
 	dma_buf_put(dmabuf);
 	return err ? err : n;
 }
@@ -103,11 +104,14 @@ static int __init import_init(void)
 		return err;
 	}
 	file = debugfs_create_file("neap_import", 0600, NULL, NULL, &import_fops);
+	/* Its private data is what tells the two apart. */
+	dma_file = debugfs_create_file("neap_import_dma", 0600, NULL, &dma_file, &import_fops);
 	return 0;
 }
 
 static void __exit import_exit(void)
 {
+	debugfs_remove(dma_file);
 	debugfs_remove(file);
 	platform_device_unregister(device);
 }
