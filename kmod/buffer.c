@@ -275,8 +275,8 @@ static void zap(struct neap_buf *buf)
 /* ---- dma-buf ---- */
 
 /*
- * May a device be attached now? It cannot be made to wait, and from then on may map the buffer at any
- * time: an owned or revoked buffer takes none, and an attached one cannot be owned.
+ * May a device be attached now? It cannot be made to wait, and from then on may map the buffer at
+ * any time: an owned or revoked buffer takes none, and an attached one cannot be owned.
  */
 static int may_attach(const struct neap_buf *buf)
 {
