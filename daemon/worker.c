@@ -447,6 +447,7 @@ static void serve(struct worker *w, struct request *rq)
 		srv->metrics.owned += owned;
 		srv->metrics.own_refused += strict && !owned;
 		cqe.run_us = to_us(end - start);
+		cqe.run_ns = (uint32_t)NE_CLAMP(end - start, 0, (int64_t)UINT32_MAX);
 		run.run_us = (double)(end - start) * 1e-3;
 		if (cqe.status == 0)
 			describe_answer(&run, &result, &cqe);

@@ -443,6 +443,7 @@ static void complete(struct neap *n, const struct neap_cqe *c)
 		.top_index = c->top_index,
 		.queue_us = c->queue_us,
 		.run_us = c->run_us,
+		.run_ns = c->run_ns,
 		.energy_uj = c->energy_uj,
 		.generation = c->generation,
 	};

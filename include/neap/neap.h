@@ -160,6 +160,7 @@ struct neap_completion {
 	float confidence;     /* largest probability of the answer */
 	uint32_t top_index;
 	uint32_t queue_us, run_us; /* waiting for a worker; computing */
+	uint32_t run_ns;           /* run_us, finer; UINT32_MAX where it is longer than fits */
 	uint32_t energy_uj;
 	uint32_t generation; /* of the model's file */
 };

@@ -184,7 +184,7 @@ struct neap_cqe {
 	uint64_t done_ns;    /* CLOCK_MONOTONIC */
 	uint64_t reserved[1];
 	uint32_t top_index; /* index of the largest output */
-	uint32_t reserved2;
+	uint32_t run_ns;    /* the run to the nanosecond; 2^32 - 1 = longer than fits */
 };
 
 _Static_assert(sizeof(struct neap_sqe) == 64, "a cache line");

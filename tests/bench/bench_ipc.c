@@ -3,7 +3,7 @@
  * What the daemon adds to the engine's own time, and what it costs when it does nothing.
  *
  *   ipc_sleep_p50_us   one client, a request every few milliseconds, the daemon asleep: round trip
- *                      less the time that the daemon computed (run_us), median
+ *                      less the time that the daemon computed (run_ns), median
  *   ipc_busy_p50_us    eight requests in flight, one worker, and a client that polls its ring, so
  *                      that nobody sleeps: time from completion to completion less the time
  *                      computed, median of windows of 64 requests; client and daemon on a CPU each
@@ -15,7 +15,7 @@
  *   idle_wakeups_per_s context switches of all its threads with a silent client
  *
  * The engine is timed in this process too, interleaved with the requests, so that frequency and load
- * are the same for both. run_us is in whole microseconds.
+ * are the same for both.
  */
 #include "tests/system/harness.h"
 
@@ -99,7 +99,7 @@ static void asleep(struct bench *b)
 		t = now_s();
 		CHECK_OK(neap_run(b->n, &rq, &c));
 		round[i] = (now_s() - t) * 1e6;
-		added[i] = round[i] - c.run_us;
+		added[i] = round[i] - c.run_ns * 1e-3;
 		sleep_ms(GAP_MS);
 		own[i] = engine_us(b, c.level);
 	}
@@ -146,7 +146,7 @@ static double window(struct bench *b, unsigned n, unsigned *next, bool polling)
 		CHECK(r > 0);
 		for (int i = 0; i < r; i++) {
 			CHECK(c[i].status == 0, "%s", neap_strerror(c[i].status));
-			computed += c[i].run_us;
+			computed += c[i].run_ns * 1e-3;
 		}
 		got += (unsigned)r;
 	}

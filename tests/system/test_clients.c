@@ -23,6 +23,8 @@ static void check_answer(struct oracle *o, const struct slot *s, const struct ne
 	CHECK(c->status == 0, "%s", neap_strerror(c->status));
 	CHECK(oracle_agrees(o, c->level, neap_buffer_data(s->in), neap_buffer_data(s->out)),
 	      "level %u: the answer is not what the engine gives here", c->level);
+	CHECK(c->run_ns == UINT32_MAX || (c->run_ns && (c->run_ns + 500ull) / 1000 == c->run_us),
+	      "%u us and %u ns: the same run", c->run_us, c->run_ns);
 }
 
 static void client(struct harness *h, unsigned index)
