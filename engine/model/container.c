@@ -224,6 +224,8 @@ static int model_check(const struct parse *p, const struct ne_model *m)
 	for (uint32_t i = 0; i < m->n_level; i++) {
 		uint64_t macs = ne_model_macs(m, m->level[i].depth, m->level[i].width);
 
+		if (macs == UINT64_MAX)
+			return ne_fail(p->err, ENOMEM, "no memory to count level %u's MACs", i);
 		if (macs > p->limits.macs)
 			return ne_fail(p->err, E2BIG, "level %u takes %llu MACs, the limit is %llu",
 				       i, (unsigned long long)macs,

@@ -122,7 +122,7 @@ uint64_t ne_model_macs(const struct ne_model *m, uint32_t depth, uint32_t width)
 		return 0;
 	needed = calloc(g->n_tensor + 1u, 1);
 	if (!needed)
-		return 0;
+		return UINT64_MAX;
 	for (uint32_t k = 0; k < g->exit[depth].n_out; k++)
 		needed[g->exit[depth].out[k]] = 1;
 	for (uint32_t i = g->n_node; i-- > 0;) {
@@ -138,7 +138,7 @@ uint64_t ne_model_macs(const struct ne_model *m, uint32_t depth, uint32_t width)
 		sum = sum > UINT64_MAX - macs ? UINT64_MAX : sum + macs;
 	}
 	free(needed);
-	return sum;
+	return NE_MIN(sum, UINT64_MAX - 1);
 }
 
 static int add_full_width(struct ne_model *m)

@@ -75,7 +75,8 @@ int ne_model_add_default_levels(struct ne_model *m, struct ne_error *err);
 /* ne_graph_check() plus widths, norms, levels and quantisation. Every loader calls it. */
 int ne_model_check(const struct ne_model *m, struct ne_error *err);
 
-/* Multiply-accumulates (convolutions and dense) of one inference at depth and width setting. */
+/* Multiply-accumulates (convolutions and dense) of one inference at depth and width setting;
+ * UINT64_MAX where there is no memory to count them, so that no limit lets the level pass. */
 uint64_t ne_model_macs(const struct ne_model *m, uint32_t depth, uint32_t width);
 
 /* Active channels of a tensor's last axis at a width setting. */
