@@ -14,10 +14,9 @@ void NE_SET(add_s8)(const struct ne_add_s8 *arg)
 	int8_t *y = v.y;
 
 	for (size_t i = 0; i < v.n; i++) {
-		const float pa = (float)a[i] * v.fa;
-		const float pb = (float)b[i] * v.fb;
+		const float fb = ne_fma((float)(b[i] + 128), v.fb, v.fc);
 
-		y[i] = ne_requantise((pa + pb) + v.fc, v.zp, v.lo, v.hi);
+		y[i] = ne_requantise(ne_fma((float)(a[i] + 128), v.fa, fb), -128, v.lo, v.hi);
 	}
 }
 

@@ -78,6 +78,30 @@ static inline int8_t ne_requantise(float r, int32_t zp, int32_t lo, int32_t hi)
 	return (int8_t)(ne_round_even(r) + zp);
 }
 
+/*
+ * x * y + z rounded once. Where the CPU has no such instruction: the product is exact in double;
+ * the sum's rounding error, if any, makes its last bit odd, so that rounding to f32 sees on which
+ * side of a tie the exact sum lies (S. Boldo, G. Melquiond, Emulation of a FMA and correctly
+ * rounded sums: proved algorithms using rounding to odd, IEEE Trans. Computers 57(4), 2008).
+ */
+static inline float ne_fma(float x, float y, float z)
+{
+#ifdef __FP_FAST_FMAF
+	return __builtin_fmaf(x, y, z);
+#else
+	const double p = (double)x * (double)y, q = (double)z, s = p + q, t = s - p;
+	const double err = (p - (s - t)) + (q - t);
+	uint64_t bits;
+	double odd;
+
+	memcpy(&bits, &s, sizeof(bits));
+	if (err != 0 && !(bits & 1))
+		bits += (err > 0) == (s > 0) ? 1u : UINT64_MAX;
+	memcpy(&odd, &bits, sizeof(odd));
+	return (float)odd;
+#endif
+}
+
 /* The first channel of a tap's input pixel; padding reads @pad. */
 static inline const int8_t *ne_tap_s8(const int8_t *x, int32_t ind, const int8_t *pad)
 {

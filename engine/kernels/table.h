@@ -106,14 +106,15 @@ struct ne_pool_f32 {
 	size_t y_stride;
 };
 
-/* y = clamp(rne(((float)a * fa + (float)b * fb) + fc) + zp): each product, then each sum, rounded
- * to f32 by itself (no FMA). */
+/* Both operands, and the result before the clamp, as unsigned bytes (128 more): y =
+ * clamp(rne(fma(a + 128, fa, fma(b + 128, fb, fc))) - 128, lo, hi). This order, each fma rounded
+ * once, is ONNX Runtime's, so that sums of quantised models agree with it to the byte. */
 struct ne_add_s8 {
 	const int8_t *a, *b;
 	int8_t *y;
 	size_t n;
-	float fa, fb, fc;
-	int32_t zp, lo, hi;
+	float fa, fb, fc; /* fc: the zero points of all three */
+	int32_t lo, hi;
 };
 
 struct ne_kernels {

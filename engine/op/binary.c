@@ -9,6 +9,7 @@
 #include "engine/plan/plan.h"
 #include "engine/op/op.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Dimension of @s at the place of axis @axis of a shape of @rank: 1 where it has none. */
@@ -74,13 +75,13 @@ struct binary_args {
 	void (*f32)(float *y, const float *a, const float *b, size_t n, float lo, float hi);
 	void (*add_s8)(const struct ne_add_s8 *a);
 	struct ne_add_s8 s8; /* for mul: fa is the scale, fb and fc unused */
-	int32_t za, zb;
+	int32_t za, zb, zp;
 };
 
 /* y = clamp(rne(float((a - za) * (b - zb)) * f) + zp): the s8 rule of this operator. */
-static void mul_s8(const struct ne_add_s8 *p, int32_t za, int32_t zb)
+static void mul_s8(const struct ne_add_s8 *p, int32_t za, int32_t zb, int32_t zp)
 {
-	float lo = (float)(p->lo - p->zp), hi = (float)(p->hi - p->zp);
+	float lo = (float)(p->lo - zp), hi = (float)(p->hi - zp);
 
 	for (size_t i = 0; i < p->n; i++) {
 		float v = (float)((p->a[i] - za) * (p->b[i] - zb)) * p->fa;
@@ -88,7 +89,7 @@ static void mul_s8(const struct ne_add_s8 *p, int32_t za, int32_t zb)
 		v = NE_CLAMP(v, lo, hi);
 		/* |v| < 512: adding and taking off 1.5 * 2^23 rounds half to even */
 		v = (v + 12582912.0f) - 12582912.0f;
-		p->y[i] = (int8_t)((int32_t)v + p->zp);
+		p->y[i] = (int8_t)((int32_t)v + zp);
 	}
 }
 
@@ -106,7 +107,7 @@ static void call(const struct binary_args *c, void *y, const void *a, const void
 	p.y = y;
 	p.n = n;
 	if (c->mul)
-		mul_s8(&p, c->za, c->zb);
+		mul_s8(&p, c->za, c->zb, c->zp);
 	else
 		c->add_s8(&p);
 }
@@ -227,18 +228,19 @@ static void quantised_args(const struct ne_lower *lw, const struct ne_node *n,
 {
 	struct ne_quant qa = ne_lower_quant(lw, n->in[0]), qb = ne_lower_quant(lw, n->in[1]);
 	struct ne_quant qy = ne_lower_quant(lw, lw->y);
-	double a = (double)qa.scale, b = (double)qb.scale, y = (double)qy.scale;
+	float za = (float)(qa.zero + 128), zb = (float)(qb.zero + 128);
 
 	c->za = qa.zero;
 	c->zb = qb.zero;
-	c->s8.zp = qy.zero;
+	c->zp = qy.zero;
 	ne_act_limits_s8(lw->act, qy, &c->s8.lo, &c->s8.hi);
+	/* f32 at each step, and one of the products fused: as ONNX Runtime works them out */
 	if (c->mul) {
-		c->s8.fa = (float)(a * b / y);
+		c->s8.fa = qa.scale * qb.scale / qy.scale;
 	} else {
-		c->s8.fa = (float)(a / y);
-		c->s8.fb = (float)(b / y);
-		c->s8.fc = (float)(-(qa.zero * a + qb.zero * b) / y);
+		c->s8.fa = qa.scale / qy.scale;
+		c->s8.fb = qb.scale / qy.scale;
+		c->s8.fc = (float)(qy.zero + 128) - fmaf(c->s8.fa, za, c->s8.fb * zb);
 	}
 }
 

@@ -26,6 +26,7 @@ static bool run_add_s8(struct check *c)
 	const uint32_t n = draw_n(c, text);
 	int8_t *a = check_input(c, n, 1), *b = check_input(c, n, 1), *want;
 	struct ne_add_s8 arg = {.a = a, .b = b, .n = n};
+	int32_t zp;
 
 	check_fill_s8(c, a, n);
 	check_fill_s8(c, b, n);
@@ -34,12 +35,13 @@ static bool run_add_s8(struct check *c)
 	if (!(fabsf(arg.fa) < 1e35f) || !(fabsf(arg.fb) < 1e35f)) /* infinity less infinity */
 		arg.fa = arg.fb = 0.5f;
 	arg.fc = check_float(c, -200, 200);
-	check_draw_output(c, &arg.zp, &arg.lo, &arg.hi);
+	check_draw_output(c, &zp, &arg.lo, &arg.hi);
 	check_output(c, n, 1, &arg.y, &want);
 	for (uint32_t i = 0; i < n; i++) {
-		const float pa = (float)a[i] * arg.fa, pb = (float)b[i] * arg.fb;
+		const float pb = fmaf((float)(b[i] + 128), arg.fb, arg.fc);
 
-		want[i] = check_requantise((pa + pb) + arg.fc, arg.zp, arg.lo, arg.hi);
+		want[i] = check_requantise(fmaf((float)(a[i] + 128), arg.fa, pb), -128, arg.lo,
+					   arg.hi);
 	}
 	c->k->add_s8(&arg);
 	return check_same(c, 1, n, text);

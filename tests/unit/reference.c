@@ -319,20 +319,20 @@ static void run_binary(struct evaluation *e, const struct ne_node *n)
 		if (!s8) {
 			v = activate(n->attr.act, mul ? p[0] * p[1] : p[0] + p[1]);
 		} else if (mul) {
-			float f =
-				(float)((double)q[0].scale * (double)q[1].scale / (double)qy.scale);
+			float f = q[0].scale * q[1].scale / qy.scale;
 
 			v = requantise((float)((p[0] - q[0].zero) * (p[1] - q[1].zero)) * f,
 				       n->attr.act, qy);
 		} else {
-			float fa = (float)((double)q[0].scale / (double)qy.scale);
-			float fb = (float)((double)q[1].scale / (double)qy.scale);
-			float fc = (float)(-(q[0].zero * (double)q[0].scale +
-					     q[1].zero * (double)q[1].scale) /
-					   (double)qy.scale);
-			float a = (float)p[0] * fa, b = (float)p[1] * fb, sum = a + b;
+			/* in unsigned bytes: see struct ne_add_s8 */
+			float fa = q[0].scale / qy.scale, fb = q[1].scale / qy.scale;
+			float za = (float)(q[0].zero + 128), zb = (float)(q[1].zero + 128);
+			float fc = (float)(qy.zero + 128) - fmaf(fa, za, fb * zb);
+			float sum = fmaf((float)p[0] + 128, fa, fmaf((float)p[1] + 128, fb, fc));
+			double lo, hi;
 
-			v = requantise(sum + fc, n->attr.act, qy);
+			limits(n->attr.act, qy, &lo, &hi);
+			v = clamp((double)rintf(sum) - 128, lo, hi);
 		}
 		e->v[n->out[0]][i] = v;
 	}
