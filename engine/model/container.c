@@ -23,10 +23,10 @@ _Static_assert(sizeof(struct neap_file_signature) == 104, "layout of the signatu
 const char *ne_section_name(uint32_t type)
 {
 	static const char *const name[] = {
-		[NEAP_SECTION_GRAPH] = "graph",        [NEAP_SECTION_TENSORS] = "tensors",
-		[NEAP_SECTION_LEVELS] = "levels",      [NEAP_SECTION_CALIBRATION] = "calibration",
-		[NEAP_SECTION_LABELS] = "labels",      [NEAP_SECTION_NOTES] = "notes",
-		[NEAP_SECTION_SIGNATURE] = "signature"};
+		[NEAP_SECTION_GRAPH] = "graph",   [NEAP_SECTION_TENSORS] = "tensors",
+		[NEAP_SECTION_LEVELS] = "levels", [NEAP_SECTION_CALIBRATION] = "calibration",
+		[NEAP_SECTION_LABELS] = "labels", [NEAP_SECTION_NOTES] = "notes",
+		[NEAP_SECTION_STATES] = "states", [NEAP_SECTION_SIGNATURE] = "signature"};
 
 	return type < NE_ARRAY_SIZE(name) && name[type] ? name[type] : "unknown";
 }
@@ -172,7 +172,7 @@ static int unknown_check(const struct parse *p)
 {
 	for (uint32_t i = 0; i < p->layout.n; i++) {
 		const struct neap_file_section *s = &p->layout.section[i];
-		bool known = (s->type >= NEAP_SECTION_GRAPH && s->type <= NEAP_SECTION_NOTES) ||
+		bool known = (s->type >= NEAP_SECTION_GRAPH && s->type <= NEAP_SECTION_STATES) ||
 			     s->type == NEAP_SECTION_SIGNATURE;
 
 		if (known && s->flags)
@@ -210,6 +210,8 @@ static int sections_read(struct parse *p, struct ne_model *m)
 		NE_RETURN_IF(ne_section_labels_read(&r, m));
 	if (section_open(p, NEAP_SECTION_NOTES, &r) == 0)
 		NE_RETURN_IF(ne_section_notes_read(&r, m));
+	if (section_open(p, NEAP_SECTION_STATES, &r) == 0)
+		NE_RETURN_IF(ne_section_states_read(&r, &m->graph));
 	return 0;
 }
 

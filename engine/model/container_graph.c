@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The graph section: groups, tensors, nodes, inputs and exits. What belongs together is checked when
+ * The graph section: groups, tensors, nodes, inputs and exits; and the states' section. What belongs together is checked when
  * the whole model is there, by ne_graph_check(); here ids and counts are bounded, so that what is read
  * can be walked. The graph owns what is read, half read or whole.
  */
@@ -175,6 +175,37 @@ static int exits_read(struct ne_reader *r, struct ne_graph *g)
 	return 0;
 }
 
+static int tensor_id_read(struct ne_reader *r, const struct ne_graph *g, uint32_t *ret)
+{
+	NE_RETURN_IF(ne_rd_u32(r, UINT32_MAX, ret, "tensor id"));
+	if (*ret >= g->n_tensor)
+		return ne_rd_fail(r, EBADMSG, "tensor id %u of %u", *ret, g->n_tensor);
+	return 0;
+}
+
+int ne_section_states_read(struct ne_reader *r, struct ne_graph *g)
+{
+	uint32_t n;
+
+	NE_RETURN_IF(ne_rd_count(r, NE_MAX_STATES, 3, &n, "number of states"));
+	if (n == 0)
+		return ne_rd_fail(r, EBADMSG, "no states");
+	NE_RETURN_IF(ne_rd_alloc(r, n, sizeof(*g->state), &g->state, "states"));
+	g->n_state = n;
+	for (uint32_t i = 0; i < n; i++) {
+		struct ne_graph_state *s = &g->state[i];
+		uint32_t v;
+
+		NE_RETURN_IF(tensor_id_read(r, g, &s->in));
+		NE_RETURN_IF(tensor_id_read(r, g, &s->out));
+		NE_RETURN_IF(ne_rd_u32(r, UINT32_MAX, &v, "first value"));
+		if (v > g->n_tensor)
+			return ne_rd_fail(r, EBADMSG, "tensor id %u of %u", v - 1, g->n_tensor);
+		s->initial = v - 1; /* 0 is NE_NONE */
+	}
+	return ne_rd_end(r);
+}
+
 int ne_section_graph_read(struct ne_reader *r, const struct ne_limits *limits, struct ne_graph *g,
 			  uint8_t **ret_is_const, uint32_t *ret_consts)
 {
@@ -307,4 +338,14 @@ void ne_section_graph_write(struct ne_writer *w, const struct ne_graph *g)
 	ne_wr_uv(w, g->n_exit);
 	for (uint32_t i = 0; i < g->n_exit; i++)
 		ids_write(w, g->exit[i].out, g->exit[i].n_out, false);
+}
+
+void ne_section_states_write(struct ne_writer *w, const struct ne_graph *g)
+{
+	ne_wr_uv(w, g->n_state);
+	for (uint32_t i = 0; i < g->n_state; i++) {
+		ne_wr_uv(w, g->state[i].in);
+		ne_wr_uv(w, g->state[i].out);
+		ne_wr_uv(w, g->state[i].initial + 1u); /* NE_NONE wraps to 0 */
+	}
 }

@@ -14,6 +14,9 @@ int ne_section_graph_read(struct ne_reader *r, const struct ne_limits *limits, s
 			  uint8_t **ret_is_const, uint32_t *ret_consts);
 void ne_section_graph_write(struct ne_writer *w, const struct ne_graph *g);
 
+int ne_section_states_read(struct ne_reader *r, struct ne_graph *g);
+void ne_section_states_write(struct ne_writer *w, const struct ne_graph *g);
+
 int ne_section_tensors_read(struct ne_reader *r, struct ne_graph *g, const uint8_t *is_const);
 int ne_section_tensors_write(struct ne_writer *w, const struct ne_graph *g, unsigned flags,
 			     struct ne_error *err);

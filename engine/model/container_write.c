@@ -147,7 +147,8 @@ static bool has_constants(const struct ne_model *m)
 
 static uint32_t sections_count(const struct ne_model *m)
 {
-	return 3u + has_constants(m) + (m->n_label != 0) + (m->n_note != 0);
+	return 3u + has_constants(m) + (m->n_label != 0) + (m->n_note != 0) +
+	       (m->graph.n_state != 0);
 }
 
 static int sections_write(struct ne_writer *w, struct table *t, const struct ne_model *m,
@@ -176,6 +177,11 @@ static int sections_write(struct ne_writer *w, struct table *t, const struct ne_
 	if (m->n_note) {
 		section_begin(w, t, NEAP_SECTION_NOTES);
 		ne_section_notes_write(w, m);
+		section_end(w, t);
+	}
+	if (m->graph.n_state) {
+		section_begin(w, t, NEAP_SECTION_STATES);
+		ne_section_states_write(w, &m->graph);
 		section_end(w, t);
 	}
 	return 0;

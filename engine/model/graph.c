@@ -85,6 +85,7 @@ void ne_graph_done(struct ne_graph *g)
 	free(g->node);
 	free(g->in);
 	free(g->exit);
+	free(g->state);
 	free(g->group_channels);
 	memset(g, 0, sizeof(*g));
 }
@@ -207,6 +208,18 @@ int ne_graph_add_exit(struct ne_graph *g, uint32_t n_out, const uint32_t *out)
 	return (int)g->n_exit++;
 }
 
+int ne_graph_add_state(struct ne_graph *g, uint32_t in, uint32_t out, uint32_t initial)
+{
+	if (in >= g->n_tensor || out >= g->n_tensor ||
+	    (initial >= g->n_tensor && initial != NE_NONE))
+		return -EINVAL;
+	if (g->n_state >= NE_MAX_STATES)
+		return -E2BIG;
+	NE_RETURN_IF(grow(&g->state, g->n_state, sizeof(*g->state)));
+	g->state[g->n_state] = (struct ne_graph_state){in, out, initial};
+	return (int)g->n_state++;
+}
+
 int ne_graph_add_group(struct ne_graph *g, int32_t channels)
 {
 	if (channels < 1 || channels > NE_MAX_DIM)
@@ -259,8 +272,9 @@ int ne_graph_copy(struct ne_graph *dst, const struct ne_graph *src)
 	g.node = calloc(g.n_node + 1u, sizeof(*g.node));
 	g.exit = calloc(g.n_exit + 1u, sizeof(*g.exit));
 	g.in = copy_of(src->in, src->n_in * sizeof(*src->in));
+	g.state = copy_of(src->state, src->n_state * sizeof(*src->state));
 	g.group_channels = calloc(g.n_group + 1u, sizeof(*g.group_channels));
-	if (!g.tensor || !g.node || !g.exit || !g.in || !g.group_channels)
+	if (!g.tensor || !g.node || !g.exit || !g.in || !g.state || !g.group_channels)
 		goto no_memory;
 	for (uint32_t i = 0; i < g.n_tensor; i++)
 		if (tensor_copy(&g.tensor[i], &src->tensor[i]) < 0)

@@ -129,12 +129,24 @@ struct ne_exit {
 	uint32_t *out; /* tensor ids */
 };
 
+/*
+ * A value kept from one run to the next: @in is an activation that no node writes, and holds what
+ * @out held at the end of the run before; in the first run the constant @initial, or real zero
+ * where that is NE_NONE. @in and @out agree in type, shape, channel group and quantisation; @out
+ * may be anything that has a value, another state's @in too (a shift register). A state whose
+ * channels can be cut starts from zero.
+ */
+struct ne_graph_state {
+	uint32_t in, out, initial; /* tensor ids */
+};
+
 struct ne_graph {
-	uint32_t n_tensor, n_node, n_in, n_exit, n_group;
+	uint32_t n_tensor, n_node, n_in, n_exit, n_group, n_state;
 	struct ne_tensor *tensor;
 	struct ne_node *node; /* in topological order */
 	uint32_t *in;         /* ids of the graph's inputs */
 	struct ne_exit *exit;
+	struct ne_graph_state *state;
 	/* Channels at full width of group g (1-based; entry 0 unused): [n_group + 1]. */
 	int32_t *group_channels;
 };
@@ -145,6 +157,7 @@ struct ne_graph {
 #define NE_MAX_GROUPS   4096u
 #define NE_MAX_EXITS    16u
 #define NE_MAX_IO       64u /* inputs of a node, inputs and outputs of a graph */
+#define NE_MAX_STATES   4096u
 #define NE_MAX_DIM      (1 << 24)
 #define NE_MAX_ELEMENTS ((size_t)1 << 28)
 
@@ -169,9 +182,12 @@ int ne_graph_add_node(struct ne_graph *g, enum ne_op op, const char *name, uint3
 		      const struct ne_attr *attr);
 int ne_graph_add_input(struct ne_graph *g, uint32_t tensor);
 int ne_graph_add_exit(struct ne_graph *g, uint32_t n_out, const uint32_t *out);
+/* @initial: a constant, or NE_NONE for zero. Returns the state's index. */
+int ne_graph_add_state(struct ne_graph *g, uint32_t in, uint32_t out, uint32_t initial);
 int ne_graph_add_group(struct ne_graph *g, int32_t channels); /* returns the 1-based group */
 
-/* Drops nodes that no exit needs and tensors that nothing uses, sorts nodes topologically. */
+/* Drops nodes and states that no exit needs and tensors that nothing uses, sorts nodes
+ * topologically. */
 int ne_graph_compact(struct ne_graph *g, struct ne_error *err);
 
 /* Checks everything that the rest of the engine relies on: ids in range, one producer a tensor,
@@ -184,6 +200,10 @@ int ne_graph_check(const struct ne_graph *g, struct ne_error *err);
  * necessarily the full width's). -EINVAL, naming the node, where they do not fit. */
 int ne_shape_infer(const struct ne_graph *g, uint32_t n, const struct ne_shape *in,
 		   struct ne_shape *ret, struct ne_error *err);
+
+/* Marks in @needed, one entry a tensor, what exit @e needs now and, through the states that it
+ * reads, in later runs. Ids are in range. -ENOMEM. */
+int ne_graph_needs(const struct ne_graph *g, uint32_t e, uint8_t *needed);
 
 /* Copies @src into @dst (deep). */
 int ne_graph_copy(struct ne_graph *dst, const struct ne_graph *src);

@@ -45,17 +45,17 @@ static int check_tensor(const struct ne_graph *g, uint32_t id, struct ne_error *
 static int check_counts(const struct ne_graph *g, struct ne_error *err)
 {
 	if (g->n_tensor > NE_MAX_TENSORS || g->n_node > NE_MAX_NODES || g->n_in > NE_MAX_IO ||
-	    g->n_exit > NE_MAX_EXITS || g->n_group > NE_MAX_GROUPS)
+	    g->n_exit > NE_MAX_EXITS || g->n_group > NE_MAX_GROUPS || g->n_state > NE_MAX_STATES)
 		return ne_fail(err, E2BIG,
-			       "%u tensors, %u nodes, %u inputs, %u exits, %u channel groups: the "
-			       "limits are %u, %u, %u, %u, %u",
-			       g->n_tensor, g->n_node, g->n_in, g->n_exit, g->n_group,
-			       NE_MAX_TENSORS, NE_MAX_NODES, NE_MAX_IO, NE_MAX_EXITS,
-			       NE_MAX_GROUPS);
+			       "%u tensors, %u nodes, %u inputs, %u exits, %u channel groups, %u "
+			       "states: the limits are %u, %u, %u, %u, %u, %u",
+			       g->n_tensor, g->n_node, g->n_in, g->n_exit, g->n_group, g->n_state,
+			       NE_MAX_TENSORS, NE_MAX_NODES, NE_MAX_IO, NE_MAX_EXITS, NE_MAX_GROUPS,
+			       NE_MAX_STATES);
 	if (!g->n_exit)
 		return ne_fail(err, EINVAL, "the graph has no exit: nothing to compute");
 	if ((g->n_tensor && !g->tensor) || (g->n_node && !g->node) || (g->n_in && !g->in) ||
-	    !g->exit || (g->n_group && !g->group_channels))
+	    !g->exit || (g->n_group && !g->group_channels) || (g->n_state && !g->state))
 		return ne_fail(err, EINVAL, "an array of the graph is missing");
 	for (uint32_t i = 1; i <= g->n_group; i++)
 		if (g->group_channels[i] < 1 || g->group_channels[i] > NE_MAX_DIM)
@@ -83,6 +83,63 @@ static int check_inputs(const struct ne_graph *g, uint8_t *ready, struct ne_erro
 				       "never cut",
 				       i, g->tensor[t].name);
 		ready[t] = 1;
+	}
+	return 0;
+}
+
+/* The states' inputs: activations that no node will write. */
+static int check_states_in(const struct ne_graph *g, uint8_t *ready, struct ne_error *err)
+{
+	for (uint32_t i = 0; i < g->n_state; i++) {
+		uint32_t t = g->state[i].in;
+
+		if (t >= g->n_tensor)
+			return ne_fail(err, EINVAL, "state %u: no tensor %u", i, t);
+		if (ready[t])
+			return ne_fail(err, EINVAL,
+				       "state %u ('%.80s') is a constant, a graph input or a state "
+				       "twice",
+				       i, g->tensor[t].name);
+		ready[t] = 1;
+	}
+	return 0;
+}
+
+static bool same_form(const struct ne_tensor *a, const struct ne_tensor *b)
+{
+	return a->dtype == b->dtype && ne_shape_equal(&a->shape, &b->shape);
+}
+
+static int check_states_out(const struct ne_graph *g, const uint8_t *ready, struct ne_error *err)
+{
+	for (uint32_t i = 0; i < g->n_state; i++) {
+		const struct ne_graph_state *s = &g->state[i];
+		const struct ne_tensor *in = &g->tensor[s->in], *out, *initial;
+
+		if (s->out >= g->n_tensor || !ready[s->out])
+			return ne_fail(err, EINVAL,
+				       "state %u ('%.80s'): its next value (tensor %u) is never "
+				       "produced",
+				       i, in->name, s->out);
+		out = &g->tensor[s->out];
+		if (!same_form(in, out) || in->group != out->group)
+			return ne_fail(err, EINVAL,
+				       "state %u ('%.80s') differs in type, shape or channel group "
+				       "from its next value '%.80s'",
+				       i, in->name, out->name);
+		if (s->initial == NE_NONE)
+			continue;
+		initial = s->initial < g->n_tensor ? &g->tensor[s->initial] : NULL;
+		if (!initial || !initial->data || !same_form(in, initial))
+			return ne_fail(err, EINVAL,
+				       "state %u ('%.80s'): its first value (tensor %u) is no "
+				       "constant of its type and shape",
+				       i, in->name, s->initial);
+		if (in->group)
+			return ne_fail(err, EINVAL,
+				       "state %u ('%.80s') is in a channel group, so it starts "
+				       "from zero: no first value may be given",
+				       i, in->name);
 	}
 	return 0;
 }
@@ -121,7 +178,8 @@ static int check_wiring(const struct ne_graph *g, const struct ne_node *n, uint8
 		return ne_node_fail(err, EINVAL, n, "no tensor %u", n->out[0]);
 	if (ready[n->out[0]])
 		return ne_node_fail(err, EINVAL, n,
-				    "output '%.60s' is an input, a constant or has two producers",
+				    "output '%.60s' is an input, a constant or a state, or has two "
+				    "producers",
 				    g->tensor[n->out[0]].name);
 	ready[n->out[0]] = 1;
 	return 0;
@@ -194,11 +252,15 @@ int ne_graph_check(const struct ne_graph *g, struct ne_error *err)
 	if (!ready)
 		return ne_fail(err, ENOMEM, "out of memory checking the graph");
 	r = check_inputs(g, ready, err);
+	if (r == 0)
+		r = check_states_in(g, ready, err);
 	for (uint32_t i = 0; i < g->n_node && r == 0; i++) {
 		r = check_wiring(g, &g->node[i], ready, err);
 		if (r == 0)
 			r = check_node(g, i, err);
 	}
+	if (r == 0)
+		r = check_states_out(g, ready, err);
 	if (r == 0)
 		r = check_exits(g, ready, err);
 	free(ready);

@@ -16,7 +16,9 @@ enum mark { UNSEEN, NEEDED, OPEN, DONE };
 struct compaction {
 	struct ne_graph *g;
 	uint32_t *producer; /* [n_tensor] node or NE_NONE */
+	uint32_t *state_of; /* [n_tensor] state that it is the input of, or NE_NONE */
 	uint8_t *mark;      /* [n_node] */
+	uint8_t *kept;      /* [n_state] */
 	uint32_t *stack;    /* [n_node + 1] */
 	uint32_t *next_in;  /* [n_node] input of an open node to look at next */
 	uint32_t *order;    /* [n_node] kept nodes, sorted */
@@ -28,7 +30,7 @@ static int find_producers(struct compaction *c, struct ne_error *err)
 	const struct ne_graph *g = c->g;
 
 	for (uint32_t t = 0; t < g->n_tensor; t++)
-		c->producer[t] = NE_NONE;
+		c->producer[t] = c->state_of[t] = NE_NONE;
 	for (uint32_t i = 0; i < g->n_node; i++) {
 		const struct ne_node *n = &g->node[i];
 
@@ -47,6 +49,18 @@ static int find_producers(struct compaction *c, struct ne_error *err)
 			c->producer[n->out[k]] = i;
 		}
 	}
+	for (uint32_t i = 0; i < g->n_state; i++) {
+		const struct ne_graph_state *s = &g->state[i];
+
+		if (s->in >= g->n_tensor || s->out >= g->n_tensor ||
+		    (s->initial >= g->n_tensor && s->initial != NE_NONE))
+			return ne_fail(err, EINVAL, "state %u: no tensor %u, %u or %u", i, s->in,
+				       s->out, s->initial);
+		if (c->producer[s->in] != NE_NONE || c->state_of[s->in] != NE_NONE)
+			return ne_fail(err, EINVAL, "state %u: '%.80s' has two producers", i,
+				       g->tensor[s->in].name);
+		c->state_of[s->in] = i;
+	}
 	for (uint32_t i = 0; i < g->n_in; i++)
 		if (g->in[i] >= g->n_tensor)
 			return ne_fail(err, EINVAL, "graph input %u: no tensor %u", i, g->in[i]);
@@ -60,8 +74,15 @@ static int find_producers(struct compaction *c, struct ne_error *err)
 
 static void need(struct compaction *c, uint32_t tensor, uint32_t *depth)
 {
-	uint32_t p = tensor == NE_NONE ? NE_NONE : c->producer[tensor];
+	uint32_t p;
 
+	/* what reads a state needs what writes it, for the next run */
+	while (tensor != NE_NONE && c->state_of[tensor] != NE_NONE &&
+	       !c->kept[c->state_of[tensor]]) {
+		c->kept[c->state_of[tensor]] = 1;
+		tensor = c->g->state[c->state_of[tensor]].out;
+	}
+	p = tensor == NE_NONE ? NE_NONE : c->producer[tensor];
 	if (p != NE_NONE && c->mark[p] == UNSEEN) {
 		c->mark[p] = NEEDED;
 		c->stack[(*depth)++] = p;
@@ -137,6 +158,17 @@ static int reorder_nodes(struct compaction *c)
 	return 0;
 }
 
+static void drop_states(struct compaction *c)
+{
+	struct ne_graph *g = c->g;
+	uint32_t kept = 0;
+
+	for (uint32_t i = 0; i < g->n_state; i++)
+		if (c->kept[i])
+			g->state[kept++] = g->state[i];
+	g->n_state = kept;
+}
+
 /* Renumbers the tensors that something uses; @map (one entry a tensor) is scratch. */
 static void drop_tensors(struct ne_graph *g, uint32_t *map)
 {
@@ -148,6 +180,11 @@ static void drop_tensors(struct ne_graph *g, uint32_t *map)
 	for (uint32_t e = 0; e < g->n_exit; e++)
 		for (uint32_t k = 0; k < g->exit[e].n_out; k++)
 			map[g->exit[e].out[k]] = 1;
+	for (uint32_t i = 0; i < g->n_state; i++) {
+		map[g->state[i].in] = map[g->state[i].out] = 1;
+		if (g->state[i].initial != NE_NONE)
+			map[g->state[i].initial] = 1;
+	}
 	for (uint32_t i = 0; i < g->n_node; i++) {
 		for (uint32_t k = 0; k < g->node[i].n_in; k++)
 			if (g->node[i].in[k] != NE_NONE)
@@ -171,6 +208,13 @@ static void drop_tensors(struct ne_graph *g, uint32_t *map)
 	for (uint32_t e = 0; e < g->n_exit; e++)
 		for (uint32_t k = 0; k < g->exit[e].n_out; k++)
 			g->exit[e].out[k] = map[g->exit[e].out[k]];
+	for (uint32_t i = 0; i < g->n_state; i++) {
+		struct ne_graph_state *s = &g->state[i];
+
+		s->in = map[s->in];
+		s->out = map[s->out];
+		s->initial = s->initial == NE_NONE ? NE_NONE : map[s->initial];
+	}
 	for (uint32_t i = 0; i < g->n_node; i++) {
 		for (uint32_t k = 0; k < g->node[i].n_in; k++)
 			if (g->node[i].in[k] != NE_NONE)
@@ -186,11 +230,14 @@ int ne_graph_compact(struct ne_graph *g, struct ne_error *err)
 	int r = -ENOMEM;
 
 	c.producer = calloc(g->n_tensor + 1u, sizeof(*c.producer));
+	c.state_of = calloc(g->n_tensor + 1u, sizeof(*c.state_of));
 	c.mark = calloc(g->n_node + 1u, 1);
+	c.kept = calloc(g->n_state + 1u, 1);
 	c.stack = calloc(g->n_node + 1u, sizeof(*c.stack));
 	c.next_in = calloc(g->n_node + 1u, sizeof(*c.next_in));
 	c.order = calloc(g->n_node + 1u, sizeof(*c.order));
-	if (!c.producer || !c.mark || !c.stack || !c.next_in || !c.order) {
+	if (!c.producer || !c.state_of || !c.mark || !c.kept || !c.stack || !c.next_in ||
+	    !c.order) {
 		ne_fail(err, ENOMEM, "out of memory sorting the graph");
 		goto out;
 	}
@@ -203,11 +250,15 @@ int ne_graph_compact(struct ne_graph *g, struct ne_error *err)
 			r = sort_from(&c, i, err);
 	if (r == 0)
 		r = reorder_nodes(&c);
-	if (r == 0)
+	if (r == 0) {
+		drop_states(&c);
 		drop_tensors(g, c.producer);
+	}
 out:
 	free(c.producer);
+	free(c.state_of);
 	free(c.mark);
+	free(c.kept);
 	free(c.stack);
 	free(c.next_in);
 	free(c.order);

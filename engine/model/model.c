@@ -123,17 +123,16 @@ uint64_t ne_model_macs(const struct ne_model *m, uint32_t depth, uint32_t width)
 	needed = calloc(g->n_tensor + 1u, 1);
 	if (!needed)
 		return UINT64_MAX;
-	for (uint32_t k = 0; k < g->exit[depth].n_out; k++)
-		needed[g->exit[depth].out[k]] = 1;
-	for (uint32_t i = g->n_node; i-- > 0;) {
+	if (ne_graph_needs(g, depth, needed) < 0) {
+		free(needed);
+		return UINT64_MAX;
+	}
+	for (uint32_t i = 0; i < g->n_node; i++) {
 		const struct ne_node *n = &g->node[i];
 		uint64_t macs;
 
 		if (!needed[n->out[0]])
 			continue;
-		for (uint32_t k = 0; k < n->n_in; k++)
-			if (n->in[k] != NE_NONE)
-				needed[n->in[k]] = 1;
 		macs = node_macs(m, n, width);
 		sum = sum > UINT64_MAX - macs ? UINT64_MAX : sum + macs;
 	}

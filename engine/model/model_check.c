@@ -104,6 +104,23 @@ static int check_node(const struct ne_model *m, uint32_t w, const struct ne_node
 	return 0;
 }
 
+/* What a state holds means the same in both runs. */
+static int check_states(const struct ne_model *m, uint32_t w, struct ne_error *err)
+{
+	for (uint32_t i = 0; i < m->graph.n_state; i++) {
+		const struct ne_graph_state *s = &m->graph.state[i];
+		const struct ne_quant *in = &m->width[w].quant[s->in];
+		const struct ne_quant *out = &m->width[w].quant[s->out];
+
+		if (in->scale != out->scale || (in->scale > 0 && in->zero != out->zero))
+			return ne_fail(err, EINVAL,
+				       "width %u: state %u ('%.80s') and its next value differ in "
+				       "quantisation",
+				       w, i, m->graph.tensor[s->in].name);
+	}
+	return 0;
+}
+
 static int check_norms(const struct ne_model *m, uint32_t w, struct ne_error *err)
 {
 	for (uint32_t i = 0; i < m->n_norm; i++) {
@@ -131,6 +148,7 @@ static int check_width(const struct ne_model *m, uint32_t w, struct ne_error *er
 		NE_RETURN_IF(check_quant(m, w, t, err));
 	for (uint32_t i = 0; i < m->graph.n_node; i++)
 		NE_RETURN_IF(check_node(m, w, &m->graph.node[i], err));
+	NE_RETURN_IF(check_states(m, w, err));
 	return check_norms(m, w, err); /* after the counts are known to be right */
 }
 

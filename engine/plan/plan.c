@@ -6,6 +6,7 @@
  * Order. The trunk of a level is what its own exit needs, in one segment per exit passed: what
  * exit 0 needs of it, what exit 1 needs beyond, and so on. The head of an earlier exit is what that
  * exit needs beside the trunk; it is run or skipped as the caller likes, so nothing later reads it.
+ * What an exit needs has the next values of the states that it reads.
  */
 #include "engine/plan/plan.h"
 #include "engine/op/op.h"
@@ -29,6 +30,8 @@ struct planner {
 	/* entries of each segment: trunk e, then head e */
 	struct ne_segment trunk[NE_MAX_EXITS], head[NE_MAX_EXITS];
 	uint8_t *trunk_needs, *exit_needs, *placed; /* [n_node] */
+	uint8_t *needed;                            /* [n_tensor] by the level's exit */
+	uint32_t *next; /* [n_tensor] state whose next value is written in place, or NE_NONE */
 	uint32_t *producer, *users, *user; /* [n_tensor] nodes; how many read it, the last one */
 	uint32_t *root;                    /* [n_tensor] whose memory it has */
 	struct ne_shape *shape;
@@ -44,6 +47,8 @@ static void planner_done(struct planner *p)
 	free(p->trunk_needs);
 	free(p->exit_needs);
 	free(p->placed);
+	free(p->needed);
+	free(p->next);
 	free(p->producer);
 	free(p->users);
 	free(p->user);
@@ -63,6 +68,8 @@ static int planner_init(struct planner *p, struct ne_lower *lw, uint32_t depth)
 	p->trunk_needs = calloc(nodes, 1);
 	p->exit_needs = calloc(nodes, 1);
 	p->placed = calloc(nodes, 1);
+	p->needed = calloc(tensors, 1);
+	p->next = calloc(tensors, sizeof(*p->next));
 	p->producer = calloc(tensors, sizeof(*p->producer));
 	p->users = calloc(tensors, sizeof(*p->users));
 	p->user = calloc(tensors, sizeof(*p->user));
@@ -71,13 +78,14 @@ static int planner_init(struct planner *p, struct ne_lower *lw, uint32_t depth)
 	p->ref = calloc(tensors, sizeof(*p->ref));
 	p->item = calloc(tensors, sizeof(*p->item));
 	p->item_of = calloc(tensors, sizeof(*p->item_of));
-	if (!p->trunk_needs || !p->exit_needs || !p->placed || !p->producer || !p->users ||
-	    !p->user || !p->root || !p->shape || !p->ref || !p->item || !p->item_of) {
+	if (!p->trunk_needs || !p->exit_needs || !p->placed || !p->needed || !p->next ||
+	    !p->producer || !p->users || !p->user || !p->root || !p->shape || !p->ref || !p->item ||
+	    !p->item_of) {
 		planner_done(p);
 		return ne_fail(lw->err, ENOMEM, "out of memory building a plan");
 	}
 	for (uint32_t t = 0; t < g->n_tensor; t++)
-		p->producer[t] = NE_NONE;
+		p->producer[t] = p->next[t] = NE_NONE;
 	for (uint32_t i = 0; i < g->n_node; i++)
 		p->producer[g->node[i].out[0]] = i;
 	return 0;
@@ -85,22 +93,16 @@ static int planner_init(struct planner *p, struct ne_lower *lw, uint32_t depth)
 
 /* ---- order ---- */
 
-/* Marks what exit @e needs. Nodes are in topological order: one walk backwards. */
-static void mark_needs(const struct planner *p, uint32_t e, uint8_t *needs)
+/* Marks the nodes that exit @e needs. */
+static int mark_needs(const struct planner *p, uint32_t e, uint8_t *needs)
 {
 	const struct ne_graph *g = p->g;
 
-	memset(needs, 0, g->n_node);
-	for (uint32_t k = 0; k < g->exit[e].n_out; k++)
-		if (p->producer[g->exit[e].out[k]] != NE_NONE)
-			needs[p->producer[g->exit[e].out[k]]] = 1;
-	for (uint32_t i = g->n_node; i-- > 0;)
-		for (uint32_t k = 0; needs[i] && k < g->node[i].n_in; k++) {
-			uint32_t t = g->node[i].in[k];
-
-			if (t != NE_NONE && p->producer[t] != NE_NONE)
-				needs[p->producer[t]] = 1;
-		}
+	if (ne_graph_needs(g, e, p->needed) < 0)
+		return ne_fail(p->lw->err, ENOMEM, "out of memory building a plan");
+	for (uint32_t i = 0; i < g->n_node; i++)
+		needs[i] = p->needed[g->node[i].out[0]];
+	return 0;
 }
 
 static int append(struct planner *p, uint32_t *capacity, uint32_t node)
@@ -124,9 +126,10 @@ static int order_nodes(struct planner *p)
 {
 	uint32_t capacity = 0;
 
-	mark_needs(p, p->depth, p->trunk_needs);
+	NE_RETURN_IF(mark_needs(p, p->depth, p->trunk_needs));
 	for (uint32_t e = 0; e <= p->depth; e++) {
-		mark_needs(p, e, p->exit_needs);
+		/* the last leaves in p->needed what the level needs */
+		NE_RETURN_IF(mark_needs(p, e, p->exit_needs));
 		p->trunk[e].first = p->n_entry;
 		for (uint32_t i = 0; i < p->g->n_node; i++)
 			if (p->exit_needs[i] && p->trunk_needs[i] && !p->placed[i]) {
@@ -162,6 +165,8 @@ static void count_users(struct planner *p)
 	for (uint32_t e = 0; e < g->n_exit; e++)
 		for (uint32_t k = 0; k < g->exit[e].n_out; k++)
 			p->users[g->exit[e].out[k]]++;
+	for (uint32_t i = 0; i < g->n_state; i++)
+		p->users[g->state[i].out]++;
 }
 
 /*
@@ -284,6 +289,22 @@ static void find_lifetimes(struct planner *p)
 		}
 	}
 	touch_exit(p, p->depth, 2 * p->n_entry + 1);
+	for (uint32_t i = 0; i < p->g->n_state; i++)
+		if (p->needed[p->g->state[i].in])
+			touch(p, p->g->state[i].out, 2 * p->n_entry + 1);
+}
+
+/* A state's next value that a step of its own makes is made where the next run reads it. */
+static void place_states(struct planner *p)
+{
+	for (uint32_t i = 0; i < p->g->n_state; i++) {
+		uint32_t out = p->g->state[i].out;
+
+		p->ref[p->g->state[i].in] = (struct ne_ref){NE_BASE_STATE, p->lw->state[i].offset};
+		if (p->needed[p->g->state[i].in] && p->item_of[out] != NE_NONE &&
+		    p->next[out] == NE_NONE)
+			p->next[out] = i;
+	}
 }
 
 static bool is_weights(const struct ne_node *n, uint32_t k)
@@ -327,9 +348,14 @@ static int place_tensors(struct planner *p, size_t *ret_arena)
 			NE_RETURN_IF(place_constant(p, g->exit[e].out[k]));
 	for (uint32_t i = 0; i < g->n_in; i++)
 		p->ref[g->in[i]] = (struct ne_ref){NE_BASE_IN + i, 0};
+	place_states(p);
 	for (uint32_t t = 0; t < g->n_tensor; t++)
 		if (p->producer[t] != NE_NONE && p->item_of[t] != NE_NONE)
-			p->ref[t] = (struct ne_ref){NE_BASE_ARENA, p->item[p->item_of[t]].offset};
+			p->ref[t] = p->next[t] == NE_NONE
+					    ? (struct ne_ref){NE_BASE_ARENA,
+							      p->item[p->item_of[t]].offset}
+					    : (struct ne_ref){NE_BASE_NEXT,
+							      p->lw->state[p->next[t]].offset};
 	for (uint32_t t = 0; t < g->n_tensor; t++)
 		if (p->root[t] != t)
 			p->ref[t] = p->ref[p->root[t]];
@@ -371,7 +397,7 @@ static int describe_places(struct planner *p, struct ne_plan *plan)
 			plan->out[e * n_out + k] = p->ref[g->exit[e].out[k]];
 	for (uint32_t t = 0; t < g->n_tensor; t++) {
 		uint32_t root = p->root[t];
-		bool there = p->item_of[root] != NE_NONE || p->ref[t].base >= NE_BASE_IN;
+		bool there = p->item_of[root] != NE_NONE || p->ref[t].base != NE_BASE_CONST;
 
 		if (!g->tensor[t].data && there)
 			plan->place[plan->n_place++] = (struct ne_place){
@@ -380,6 +406,36 @@ static int describe_places(struct planner *p, struct ne_plan *plan)
 				.ref = p->ref[t],
 				.elements = ne_shape_elements(&p->shape[t]),
 			};
+	}
+	return 0;
+}
+
+/* What is left to do for the states once the steps have run. */
+static int describe_states(struct planner *p, struct ne_plan *plan)
+{
+	const struct ne_graph *g = p->g;
+
+	plan->carry = calloc(g->n_state + 1u, sizeof(*plan->carry));
+	plan->state_zero = calloc(g->n_state + 1u, sizeof(*plan->state_zero));
+	if (!plan->carry || !plan->state_zero)
+		return ne_fail(p->lw->err, ENOMEM, "out of memory building a plan");
+	for (uint32_t i = 0; i < g->n_state; i++) {
+		const struct ne_graph_state *s = &g->state[i];
+		struct ne_quant zero = ne_lower_quant(p->lw, s->in);
+
+		plan->state_zero[i] = zero.scale > 0 ? zero.zero : 0;
+		if (!p->needed[s->in])
+			continue;
+		NE_RETURN_IF(place_constant(p, s->out));
+		plan->carry[plan->n_carry++] = (struct ne_carry){
+			.state = i,
+			.from = p->ref[s->out],
+			.to = p->lw->state[i].offset,
+			.bytes = p->next[s->out] == i
+					 ? 0
+					 : ne_shape_elements(&p->shape[s->out]) *
+						   ne_dtype_size(g->tensor[s->out].dtype),
+		};
 	}
 	return 0;
 }
@@ -403,6 +459,7 @@ static int build(struct planner *p, struct ne_plan *plan)
 		if (e < p->depth)
 			NE_RETURN_IF(lower_segment(p, p->head[e], &plan->head[e]));
 	}
+	NE_RETURN_IF(describe_states(p, plan));
 	return describe_places(p, plan);
 }
 
@@ -435,5 +492,7 @@ void ne_plan_done(struct ne_plan *p)
 	free(p->step);
 	free(p->out);
 	free(p->place);
+	free(p->carry);
+	free(p->state_zero);
 	*p = (struct ne_plan){0};
 }

@@ -20,7 +20,9 @@
 enum ne_base {
 	NE_BASE_CONST, /* base 0: the offset is the address */
 	NE_BASE_ARENA,
-	NE_BASE_IN, /* and NE_BASE_IN + i: the caller's input i */
+	NE_BASE_STATE, /* what the run before kept; only read */
+	NE_BASE_NEXT,  /* what the next run will read; only written */
+	NE_BASE_IN,    /* and NE_BASE_IN + i: the caller's input i */
 	NE_BASES = NE_BASE_IN + NE_MAX_IO
 };
 
@@ -63,6 +65,13 @@ struct ne_place {
 	size_t elements;
 };
 
+/* A state that the level keeps up. */
+struct ne_carry {
+	uint32_t state;
+	struct ne_ref from;
+	size_t to, bytes; /* where it goes in the next bank; 0 bytes: a step writes it there */
+};
+
 struct ne_plan {
 	uint32_t depth, n_step, n_place;
 	struct ne_step *step;
@@ -70,7 +79,16 @@ struct ne_plan {
 	struct ne_segment head[NE_MAX_EXITS];  /* [0..depth - 1] */
 	struct ne_ref *out;                    /* [(depth + 1) * n_out] */
 	struct ne_place *place;                /* of every activation of this level */
+	struct ne_carry *carry;
+	uint32_t n_carry;
+	int32_t *state_zero; /* [n_state] real zero in the state's values */
 	size_t arena_bytes;
+};
+
+/* A state's place in a bank, at full width. */
+struct ne_state_slot {
+	size_t offset, bytes, size; /* of an element */
+	const void *initial;        /* NULL: zero */
 };
 
 struct ne_program {
@@ -82,12 +100,16 @@ struct ne_program {
 	size_t *stage_offset; /* [n_in] where a misaligned input is copied to */
 	size_t stage_bytes;
 	struct ne_level *level;
-	struct ne_plan *plan;              /* [n_level] */
+	struct ne_plan *plan;        /* [n_level] */
+	struct ne_state_slot *state; /* [n_state] */
+	uint32_t n_state;
+	size_t state_bytes;                /* of a bank */
 	size_t scratch_bytes, arena_bytes; /* the largest over all levels */
 };
 
 /* Limits on what a model that passed every check may still ask for. */
 #define NE_MAX_ARENA_BYTES ((size_t)1 << 30)
+#define NE_MAX_STATE_BYTES ((size_t)1 << 28)
 #define NE_MAX_INDIRECTION ((size_t)1 << 26) /* entries of one table: windows times taps */
 #define NE_MAX_PLAN_STEPS  (1u << 20)        /* levels times nodes */
 
@@ -115,8 +137,9 @@ struct ne_lower {
 	struct ne_pool *pool;
 	struct ne_packed *packed; /* [n_node] */
 	struct ne_error *err;
-	const struct ne_shape *shape; /* [n_tensor] at this level */
-	const struct ne_ref *ref;     /* [n_tensor] */
+	const struct ne_state_slot *state; /* [n_state] */
+	const struct ne_shape *shape;      /* [n_tensor] at this level */
+	const struct ne_ref *ref;          /* [n_tensor] */
 	struct ne_step *step;
 	uint32_t n_step, step_capacity;
 	size_t scratch_bytes;

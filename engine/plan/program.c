@@ -54,9 +54,45 @@ static int describe(struct ne_program *p, const struct ne_model *m, struct ne_er
 	return 0;
 }
 
+/* Where the states lie in a bank, and what they start with. */
+static int describe_states(struct ne_program *p, const struct ne_model *m, struct ne_error *err)
+{
+	const struct ne_graph *g = &m->graph;
+
+	p->n_state = g->n_state;
+	p->state = calloc(p->n_state + 1u, sizeof(*p->state));
+	if (!p->state)
+		return ne_fail(err, ENOMEM, "out of memory building the program");
+	for (uint32_t i = 0; i < p->n_state; i++) {
+		const struct ne_tensor *t = &g->tensor[g->state[i].in];
+		struct ne_state_slot *s = &p->state[i];
+
+		s->size = ne_dtype_size(t->dtype);
+		s->bytes = ne_shape_elements(&t->shape) * s->size;
+		s->offset = p->state_bytes;
+		p->state_bytes += ne_round_up(s->bytes, NE_ALIGN);
+		if (p->state_bytes > NE_MAX_STATE_BYTES)
+			return ne_fail(err, E2BIG,
+				       "the states would be over the limit of %zu bytes",
+				       NE_MAX_STATE_BYTES);
+		if (g->state[i].initial == NE_NONE)
+			continue;
+		s->initial =
+			ne_pool_intern(&p->pool, g->tensor[g->state[i].initial].data, s->bytes);
+		if (!s->initial)
+			return ne_fail(err, ENOMEM, "out of memory building the program");
+	}
+	return 0;
+}
+
 static int build_plans(struct ne_program *p, const struct ne_model *m, struct ne_error *err)
 {
-	struct ne_lower lw = {.m = m, .g = &m->graph, .k = &p->k, .pool = &p->pool, .err = err};
+	struct ne_lower lw = {.m = m,
+			      .g = &m->graph,
+			      .k = &p->k,
+			      .pool = &p->pool,
+			      .state = p->state,
+			      .err = err};
 	int r = 0;
 
 	lw.packed = calloc(m->graph.n_node + 1u, sizeof(*lw.packed));
@@ -85,9 +121,10 @@ int ne_program_new(const struct ne_model *m, const struct ne_program_options *op
 	if (cpu && ne_cpu_parse(cpu) < 0)
 		return ne_fail(err, EINVAL, "no instruction set '%.32s' is known", cpu);
 	NE_RETURN_IF(ne_model_check(m, err));
-	if ((uint64_t)m->n_level * m->graph.n_node > NE_MAX_PLAN_STEPS)
-		return ne_fail(err, E2BIG, "%u levels of %u nodes: more than %u steps", m->n_level,
-			       m->graph.n_node, NE_MAX_PLAN_STEPS);
+	if ((uint64_t)m->n_level * (m->graph.n_node + m->graph.n_state) > NE_MAX_PLAN_STEPS)
+		return ne_fail(err, E2BIG,
+			       "%u levels of %u nodes and %u states: more than %u steps",
+			       m->n_level, m->graph.n_node, m->graph.n_state, NE_MAX_PLAN_STEPS);
 	p = calloc(1, sizeof(*p));
 	if (!p || ne_pool_init(&p->pool) < 0) {
 		free(p);
@@ -95,6 +132,8 @@ int ne_program_new(const struct ne_model *m, const struct ne_program_options *op
 	}
 	ne_kernels_init(&p->k, ne_cpu_select(cpu));
 	r = describe(p, m, err);
+	if (r == 0)
+		r = describe_states(p, m, err);
 	if (r == 0)
 		r = build_plans(p, m, err);
 	if (r < 0) {
@@ -112,6 +151,7 @@ void ne_program_free(struct ne_program *p)
 	for (uint32_t i = 0; p->plan && i < p->n_level; i++)
 		ne_plan_done(&p->plan[i]);
 	free(p->plan);
+	free(p->state);
 	free(p->level);
 	free(p->in);
 	free(p->out);
@@ -171,6 +211,16 @@ size_t ne_program_packed_bytes(const struct ne_program *p)
 size_t ne_program_arena_bytes(const struct ne_program *p, uint32_t level)
 {
 	return level < p->n_level ? p->plan[level].arena_bytes : 0;
+}
+
+uint32_t ne_program_states(const struct ne_program *p)
+{
+	return p->n_state;
+}
+
+size_t ne_program_state_bytes(const struct ne_program *p)
+{
+	return p->n_state ? 2 * p->state_bytes : 0;
 }
 
 const char *ne_program_cpu(const struct ne_program *p)

@@ -4,6 +4,7 @@
 #define NE_CONTEXT_H
 
 #include "engine/run/crew.h"
+#include "engine/run/state.h"
 
 struct ne_context {
 	uint32_t threads;
@@ -12,7 +13,8 @@ struct ne_context {
 	void *arena, *stage;
 	size_t arena_bytes; /* of the program that it was made for */
 	size_t scratch_bytes, stage_bytes;
-	struct ne_crew *crew; /* NULL for one thread */
+	struct ne_crew *crew;         /* NULL for one thread */
+	struct ne_state *own, *state; /* own: NULL where the program has none */
 	struct ne_observer observer;
 };
 

@@ -32,6 +32,12 @@ int ne_context_new(const struct ne_program *p, uint32_t threads, struct ne_conte
 	c->frame.base = c->base;
 	if (!c->arena || !c->stage || !c->frame.scratch)
 		goto fail;
+	if (p->n_state) {
+		r = ne_state_new(p, &c->own);
+		if (r < 0)
+			goto fail;
+		c->state = c->own;
+	}
 	c->base[NE_BASE_ARENA] = (uintptr_t)c->arena;
 	if (threads > 1) {
 		r = ne_crew_new(threads - 1, p->scratch_bytes, c->base, &c->crew);
@@ -50,6 +56,7 @@ void ne_context_free(struct ne_context *c)
 	if (!c)
 		return;
 	ne_crew_free(c->crew);
+	ne_state_free(c->own);
 	free(c->arena);
 	free(c->stage);
 	free(c->frame.scratch);
@@ -59,6 +66,16 @@ void ne_context_free(struct ne_context *c)
 void ne_context_observe(struct ne_context *c, const struct ne_observer *o)
 {
 	c->observer = o ? *o : (struct ne_observer){0};
+}
+
+void ne_context_set_state(struct ne_context *c, struct ne_state *s)
+{
+	c->state = s ? s : c->own;
+}
+
+struct ne_state *ne_context_state(struct ne_context *c)
+{
+	return c->state;
 }
 
 /* ---- observing (calibration only) ---- */
@@ -80,6 +97,10 @@ static void observe_inputs(const struct ne_context *c, const struct ne_program *
 {
 	for (uint32_t i = 0; i < p->n_in; i++)
 		observe(c, plan, p->in_tensor[i]);
+	for (uint32_t i = 0; i < plan->n_place; i++)
+		if (plan->place[i].ref.base == NE_BASE_STATE &&
+		    plan->place[i].root == plan->place[i].tensor)
+			observe(c, plan, plan->place[i].tensor);
 }
 
 /* ---- steps ---- */
@@ -187,6 +208,12 @@ int ne_run(const struct ne_program *p, struct ne_context *c, uint32_t level, con
 	    p->scratch_bytes > c->scratch_bytes || p->stage_bytes > c->stage_bytes)
 		return -EINVAL;
 	plan = &p->plan[level];
+	if (p->n_state) {
+		if (!c->state)
+			return -EINVAL;
+		NE_RETURN_IF(ne_state_begin(p, level, c->state, c->base));
+		hooks = NULL; /* what stays behind is of no use to the next run */
+	}
 	bind_inputs(c, p, in);
 	if (c->crew)
 		ne_crew_begin(c->crew);
@@ -201,6 +228,8 @@ int ne_run(const struct ne_program *p, struct ne_context *c, uint32_t level, con
 		find_top(c, p, plan, plan->depth, &result);
 	}
 	answer(c, p, plan, result.depth, out);
+	if (p->n_state)
+		ne_state_commit(p, level, c->state, &c->frame);
 	if (c->crew)
 		ne_crew_end(c->crew);
 	if (ret)

@@ -6,6 +6,7 @@
  *                level (shapes, arena offsets, kernel pointers). Immutable once built: any number
  *                of threads may run it at the same time.
  *   ne_context   what one run at a time needs: an arena large enough for every level.
+ *   ne_state     what a model that keeps values from run to run keeps of one stream of inputs.
  *
  * ne_run() allocates nothing, opens nothing and takes no lock. Choosing another level is an index.
  */
@@ -16,6 +17,7 @@
 
 struct ne_program;
 struct ne_context;
+struct ne_state;
 
 struct ne_program_options {
 	/* "c", "sse41", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod" lower the choice; NULL =
@@ -47,11 +49,26 @@ const struct ne_level *ne_program_level(const struct ne_program *p, uint32_t lev
 int ne_program_level_at(const struct ne_program *p, uint32_t level, uint32_t depth);
 size_t ne_program_packed_bytes(const struct ne_program *p);
 size_t ne_program_arena_bytes(const struct ne_program *p, uint32_t level);
+/* Values kept from run to run (struct ne_graph_state): how many, and the bytes of one ne_state. */
+uint32_t ne_program_states(const struct ne_program *p);
+size_t ne_program_state_bytes(const struct ne_program *p);
 const char *ne_program_cpu(const struct ne_program *p); /* instruction set in use */
 
 /* @threads >= 1: how many threads share one run; 1 creates none. */
 int ne_context_new(const struct ne_program *p, uint32_t threads, struct ne_context **ret);
 void ne_context_free(struct ne_context *c);
+
+/*
+ * One stream's state. A context has one of its own; with ne_context_set_state() later runs in it go
+ * on with another stream's (@s is the caller's and must live that long; NULL = the context's own).
+ * A state is for one run at a time, and for the program that it was made for; a new one, or one that
+ * was reset, starts from the model's first values.
+ */
+int ne_state_new(const struct ne_program *p, struct ne_state **ret);
+void ne_state_free(struct ne_state *s);
+void ne_state_reset(struct ne_state *s);
+void ne_context_set_state(struct ne_context *c, struct ne_state *s);
+struct ne_state *ne_context_state(struct ne_context *c); /* the one that runs use now */
 
 /* What the caller wants when the run passes an exit before the level's own. */
 enum ne_exit_choice {
@@ -88,7 +105,14 @@ void ne_context_observe(struct ne_context *c, const struct ne_observer *o);
 /*
  * Runs @level once. @in and @out: one pointer per input and output, any alignment, at least
  * ne_io.bytes long and not overlapping; input bytes may change meanwhile (garbage in, garbage out,
- * never a bad access). @hooks may be NULL. -EINVAL for a level out of range.
+ * never a bad access). @hooks may be NULL. -EINVAL for a level out of range, or a state of
+ * another program.
+ *
+ * Where the program has states the run goes on to the level's own exit, whatever the hooks would say
+ * (they are not asked), and a stream stays with its network: -ESTALE for a level of another width
+ * setting than the runs before, and for one that needs values which the levels of the runs before did
+ * not keep up (a deeper exit). ne_state_reset() starts anew. A run that fails leaves the state as it
+ * was.
  */
 int ne_run(const struct ne_program *p, struct ne_context *c, uint32_t level, const void *const *in,
 	   void *const *out, const struct ne_hooks *hooks, struct ne_result *ret);

@@ -48,7 +48,8 @@ enum neap_section_type {
 	NEAP_SECTION_LEVELS = 3,      /* required */
 	NEAP_SECTION_CALIBRATION = 4, /* required */
 	NEAP_SECTION_LABELS = 5,      /* absent where there are none */
-	NEAP_SECTION_NOTES = 6, /* provenance and pre-processing; absent where there are none */
+	NEAP_SECTION_NOTES = 6,  /* provenance and pre-processing; absent where there are none */
+	NEAP_SECTION_STATES = 7, /* values kept between runs; absent where there are none */
 	NEAP_SECTION_SIGNATURE = 255, /* absent where the file is not signed */
 };
 

@@ -57,8 +57,12 @@ static void run_model(const struct ne_model *m)
 		return;
 	last = ne_program_levels(p) - 1;
 	if (ne_program_arena_bytes(p, 0) <= MAX_ARENA &&
-	    ne_program_arena_bytes(p, last) <= MAX_ARENA && ne_context_new(p, 1, &c) == 0) {
+	    ne_program_arena_bytes(p, last) <= MAX_ARENA &&
+	    ne_program_state_bytes(p) <= MAX_ARENA && ne_context_new(p, 1, &c) == 0) {
 		run_level(p, c, 0);
+		run_level(p, c, 0);
+		if (ne_context_state(c))
+			ne_state_reset(ne_context_state(c));
 		run_level(p, c, last);
 		ne_context_free(c);
 	}
@@ -180,6 +184,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argv;
 	if (getenv("NEAP_FUZZ_SEEDS")) {
 		seed_model("least", test_model_least(), 0);
+		seed_model("states", test_model_stateful(), 0);
 		seed_model("small", test_model_small(), NE_PACK_RANS | NE_PACK_F16);
 		for (uint64_t i = 1; i < 4; i++)
 			seed_model((char[]){'r', (char)('0' + i), 0}, test_model_random(i),

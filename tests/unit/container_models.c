@@ -111,7 +111,21 @@ static const struct ne_attr plain = {
 
 struct sizes {
 	int32_t side, channels, classes;
+	bool states;
 };
+
+/* x plus what this gave in the run before. */
+static uint32_t accumulate(struct ne_model *m, struct test_random *r, uint32_t x)
+{
+	struct ne_shape s = m->graph.tensor[x].shape;
+	uint32_t before = tensor(m, "before", NE_F32, s, 0);
+	uint32_t sum = tensor(m, "sum", NE_F32, s, 0);
+	uint32_t first = test_random_below(r, 2) ? constant(m, r, "first", NE_F32, s) : NE_NONE;
+
+	node(m, NE_OP_ADD, "accumulate", x, before, sum, &plain);
+	assert_true(ne_graph_add_state(&m->graph, before, sum, first) >= 0);
+	return sum;
+}
 
 /* Pool over the image, classify, softmax: what an exit needs. */
 static void head(struct ne_model *m, struct test_random *r, const struct sizes *s, uint32_t x,
@@ -128,6 +142,8 @@ static void head(struct ne_model *m, struct test_random *r, const struct sizes *
 	node(m, NE_OP_GLOBALPOOL, "pool", x, NE_NONE, pool, &plain);
 	node(m, NE_OP_DENSE, "fc", pool, w, q, &plain);
 	node(m, NE_OP_DEQUANTISE, "dequantise", q, NE_NONE, f, &plain);
+	if (s->states)
+		f = accumulate(m, r, f);
 	node(m, NE_OP_SOFTMAX, "softmax", f, NE_NONE, y, &soft);
 	assert_true(ne_graph_add_exit(&m->graph, 1, &y) >= 0);
 }
@@ -247,6 +263,13 @@ struct ne_model *test_model_small(void)
 	return model_make(1, &(struct sizes){.side = 6, .channels = 16, .classes = 4});
 }
 
+struct ne_model *test_model_stateful(void)
+{
+	struct sizes s = {.side = 6, .channels = 16, .classes = 4, .states = true};
+
+	return model_make(1, &s);
+}
+
 struct ne_model *test_model_random(uint64_t seed)
 {
 	struct test_random r = {seed};
@@ -254,6 +277,7 @@ struct ne_model *test_model_random(uint64_t seed)
 		.side = 3 + (int32_t)test_random_below(&r, 6),
 		.channels = 8 * (1 + (int32_t)test_random_below(&r, 6)),
 		.classes = 1 + (int32_t)test_random_below(&r, 12),
+		.states = seed % 2,
 	};
 
 	return model_make(seed, &s);
@@ -332,6 +356,9 @@ static void graphs_equal(const struct ne_graph *a, const struct ne_graph *b, boo
 	}
 	for (uint32_t i = 0; i < a->n_exit; i++)
 		ids_equal(a->exit[i].out, a->exit[i].n_out, b->exit[i].out, b->exit[i].n_out);
+	assert_int_equal(a->n_state, b->n_state);
+	for (uint32_t i = 0; i < a->n_state; i++)
+		assert_memory_equal(&a->state[i], &b->state[i], sizeof(a->state[i]));
 	for (uint32_t i = 1; i <= a->n_group; i++)
 		assert_int_equal(a->group_channels[i], b->group_channels[i]);
 }

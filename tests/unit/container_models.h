@@ -15,6 +15,8 @@ float test_random_normal(struct test_random *r); /* mean 0, deviation 1, within 
 
 /* Two exits, two widths, s8 convolutions with norms, a constant of every type, labels, notes. */
 struct ne_model *test_model_small(void);
+/* As above with a state for each exit, the second with a first value. */
+struct ne_model *test_model_stateful(void);
 /* As above with sizes, names, constants and numbers that depend on the seed. */
 struct ne_model *test_model_random(uint64_t seed);
 /* x [1,1] f32 -> relu -> y: the least that is a model. */

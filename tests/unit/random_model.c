@@ -359,6 +359,32 @@ static uint32_t add_batchnorm(struct maker *k, uint32_t x)
 			    &a);
 }
 
+/* y = x + what act(y) was in the run before: a state in x's channel group, or a shift register. */
+static uint32_t add_memory(struct maker *k, uint32_t x)
+{
+	uint32_t group = k->g->tensor[x].group, in[2], y, z, initial = NE_NONE;
+	struct ne_attr a = plain_attr();
+	struct ne_quant q = random_quant(k, (double)k->quant[x].scale);
+	struct ne_shape s = *shape_of(k, x);
+
+	in[0] = x;
+	in[1] = add_tensor(k, k->type, s, group, q);
+	y = add_inferred(k, NE_OP_ADD, 2, in, group,
+			 random_quant(k, (double)k->quant[x].scale * 1.5), &a);
+	z = add_inferred(k, rng_below(k->r, 2) ? NE_OP_TANH : NE_OP_RELU6, 1, &y, group, q, &a);
+	if (!group && rng_below(k->r, 2))
+		initial = add_const(k, k->type, s, 1);
+	if (rng_below(k->r, 3) == 0) { /* z of two runs ago */
+		uint32_t between = add_tensor(k, k->type, s, group, q);
+
+		must(ne_graph_add_state(k->g, in[1], between, initial) >= 0);
+		must(ne_graph_add_state(k->g, between, z, NE_NONE) >= 0);
+	} else {
+		must(ne_graph_add_state(k->g, in[1], z, initial) >= 0);
+	}
+	return rng_below(k->r, 2) ? y : z;
+}
+
 static uint32_t add_trunk_op(struct maker *k, uint32_t x)
 {
 	const struct ne_shape *s = shape_of(k, x);
@@ -456,6 +482,9 @@ static void fill_width(struct maker *k, uint32_t w)
 		if (w && t != g->in[0] && k->quant[t].scale > 0)
 			width->quant[t].scale *= (float)(1 + 0.1 * rng_unit(k->r));
 	}
+	/* from the last, so that a shift register has one range */
+	for (uint32_t i = g->n_state; i-- > 0;)
+		width->quant[g->state[i].in] = width->quant[g->state[i].out];
 	for (uint32_t i = 0; i < k->n_norm; i++) {
 		uint32_t n = (uint32_t)ne_model_channels(k->m, w, k->norm_output[i]);
 
@@ -469,6 +498,12 @@ static void fill_width(struct maker *k, uint32_t w)
 }
 
 struct ne_model *random_model(struct rng *r, const struct random_options *o)
+{
+	return random_stateful_model(r, o, 0);
+}
+
+struct ne_model *random_stateful_model(struct rng *r, const struct random_options *o,
+				       uint32_t states)
 {
 	struct maker k = {.r = r, .o = o, .m = ne_model_new(), .type = o->s8 ? NE_S8 : NE_F32};
 	bool bytes = o->s8 && rng_below(r, 2);
@@ -490,7 +525,8 @@ struct ne_model *random_model(struct rng *r, const struct random_options *o)
 				 &(struct ne_attr){.groups = 1});
 	for (uint32_t e = 0; e < o->exits; e++) {
 		for (uint32_t i = 0; i < o->blocks; i++)
-			x = add_trunk_op(&k, x);
+			x = k.g->n_state < states ? add_memory(&k, add_trunk_op(&k, x))
+						  : add_trunk_op(&k, x);
 		add_exit(&k, x);
 	}
 	k.m->n_norm = k.n_norm;

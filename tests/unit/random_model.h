@@ -15,6 +15,9 @@ struct random_options {
 
 /* A model that passes ne_model_check(), with a level for each width and exit. Never NULL. */
 struct ne_model *random_model(struct rng *r, const struct random_options *o);
+/* One that keeps at least @states values from run to run. */
+struct ne_model *random_stateful_model(struct rng *r, const struct random_options *o,
+				       uint32_t states);
 
 /* The level of @m as a model of its own: weights cut, one width, its exit alone. */
 struct ne_model *cut_model(const struct ne_model *m, uint32_t level);

@@ -571,6 +571,8 @@ static const struct ne_node *fused_relu(const struct ne_graph *g, const struct n
 	for (uint32_t e = 0; e < g->n_exit; e++)
 		for (uint32_t k = 0; k < g->exit[e].n_out; k++)
 			users += g->exit[e].out[k] == n->out[0];
+	for (uint32_t i = 0; i < g->n_state; i++)
+		users += g->state[i].out == n->out[0];
 	if (users != 1 || (found->op != NE_OP_RELU && found->op != NE_OP_RELU6))
 		return NULL;
 	return found;
@@ -597,7 +599,33 @@ static void run_nodes(struct evaluation *e)
 	free(done);
 }
 
+/* What a state holds: what its next value was in the run before, else the first value. */
+static void set_state(struct evaluation *e, const struct ne_graph_state *s, double *const *before)
+{
+	struct ne_shape shape = reference_shape(e->m, e->width, s->in);
+	size_t n = ne_shape_elements(&shape);
+
+	for (size_t i = 0; i < n; i++) {
+		const struct ne_tensor *t =
+			s->initial == NE_NONE ? NULL : &e->g->tensor[s->initial];
+
+		if (before)
+			e->v[s->in][i] = before[s->out][i];
+		else if (!t)
+			e->v[s->in][i] = e->m->width[e->width].quant[s->in].zero;
+		else
+			e->v[s->in][i] = t->dtype == NE_F32 ? (double)((const float *)t->data)[i]
+							    : ((const int8_t *)t->data)[i];
+	}
+}
+
 double **reference_run(const struct ne_model *m, uint32_t width, const double *const *in)
+{
+	return reference_next(m, width, in, NULL);
+}
+
+double **reference_next(const struct ne_model *m, uint32_t width, const double *const *in,
+			double *const *before)
 {
 	struct evaluation e = {m, &m->graph, width, NULL};
 
@@ -610,6 +638,8 @@ double **reference_run(const struct ne_model *m, uint32_t width, const double *c
 	for (uint32_t i = 0; i < m->graph.n_in; i++)
 		memcpy(e.v[m->graph.in[i]], in[i],
 		       ne_shape_elements(&m->graph.tensor[m->graph.in[i]].shape) * sizeof(double));
+	for (uint32_t i = 0; i < m->graph.n_state; i++)
+		set_state(&e, &m->graph.state[i], before);
 	run_nodes(&e);
 	return e.v;
 }

@@ -20,6 +20,9 @@ double rng_unit(struct rng *r);                 /* -1..1 */
 /* Values of every tensor that exit @depth needs at width setting @width; s8 and u8 as the integers
  * that they are. @in: one array per graph input. Freed with reference_free(). */
 double **reference_run(const struct ne_model *m, uint32_t width, const double *const *in);
+/* The same for a model with states: @before is what it gave for the run before, NULL in the first. */
+double **reference_next(const struct ne_model *m, uint32_t width, const double *const *in,
+			double *const *before);
 void reference_free(const struct ne_model *m, double **values);
 
 struct ne_shape reference_shape(const struct ne_model *m, uint32_t width, uint32_t tensor);

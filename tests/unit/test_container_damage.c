@@ -27,9 +27,9 @@ static const struct ne_limits tight = {
 	.nodes = 1000,
 };
 
-static uint8_t *small_file(size_t *ret_bytes)
+/* The file of @m, which is freed. */
+static uint8_t *file_of(struct ne_model *m, size_t *ret_bytes)
 {
-	struct ne_model *m = test_model_small();
 	struct ne_error err;
 	void *data;
 
@@ -37,6 +37,11 @@ static uint8_t *small_file(size_t *ret_bytes)
 		fail_msg("%s", err.text);
 	ne_model_free(m);
 	return data;
+}
+
+static uint8_t *small_file(size_t *ret_bytes)
+{
+	return file_of(test_model_small(), ret_bytes);
 }
 
 /* Refused with a reason, and nothing returned. */
@@ -148,13 +153,13 @@ static void test_small_flipped(void **state)
 static void test_small_behind_checksums(void **state)
 {
 	size_t bytes;
-	uint8_t *data = small_file(&bytes);
+	uint8_t *data = file_of(test_model_stateful(), &bytes);
 
 	(void)state;
 	damage_behind_checksums(data, bytes, 7);
-	for (size_t i = 0; i < 3; i++) { /* every byte of what gives the file its structure */
+	for (size_t i = 0; i < 4; i++) { /* every byte of what gives the file its structure */
 		static const uint32_t type[] = {NEAP_SECTION_GRAPH, NEAP_SECTION_LEVELS,
-						NEAP_SECTION_CALIBRATION};
+						NEAP_SECTION_CALIBRATION, NEAP_SECTION_STATES};
 		const struct neap_file_section *s = test_container_section(data, type[i]);
 		uint8_t *copy = malloc(bytes);
 
@@ -329,7 +334,9 @@ static void test_graph_lies(void **state)
 static void file_refused(const char *why, int code, void (*change)(uint8_t *data))
 {
 	size_t bytes;
-	uint8_t *data = small_file(&bytes);
+	/* states are the last section, where there are any */
+	bool states = strstr(why, "state") || strstr(why, "first value");
+	uint8_t *data = file_of(states ? test_model_stateful() : test_model_small(), &bytes);
 	struct ne_model *m = NULL;
 	struct ne_error err = {""};
 	int e;
@@ -394,6 +401,15 @@ LIE(lie_quant_far, data[s[3].offset + 3] = 127)
 LIE(lie_labels, data[s[4].offset] = 0)
 LIE(lie_notes, data[s[5].offset] = 0)
 LIE(lie_key, data[s[5].offset + 2] = 'T')
+LIE(lie_no_states, data[s[6].offset] = 0)
+LIE(lie_states, data[s[6].offset] = 9)
+LIE(lie_state_in, data[s[6].offset + 1] = 120)
+LIE(lie_state_out, data[s[6].offset + 2] = 120)
+LIE(lie_state_constant, data[s[6].offset + 1] = 2)
+LIE(lie_state_other, data[s[6].offset + 2] = 0)
+LIE(lie_state_first, data[s[6].offset + 6] = 120)
+LIE(lie_state_first_other, data[s[6].offset + 6] = 1)
+LIE(lie_states_rest, data[s[6].offset] = 1)
 
 static void test_file_lies(void **state)
 {
@@ -439,6 +455,15 @@ static void test_file_lies(void **state)
 	file_refused("no labels", EBADMSG, lie_labels);
 	file_refused("no notes", EBADMSG, lie_notes);
 	file_refused("lower_snake_case", EBADMSG, lie_key);
+	file_refused("states, byte 1: no states", EBADMSG, lie_no_states);
+	file_refused("number of states", EBADMSG, lie_states);
+	file_refused("states, byte 2: tensor id 120", EBADMSG, lie_state_in);
+	file_refused("states, byte 3: tensor id 120", EBADMSG, lie_state_out);
+	file_refused("state 0 ('conv.w') is a constant", EBADMSG, lie_state_constant);
+	file_refused("state 0 ('before') differs", EBADMSG, lie_state_other);
+	file_refused("states, byte 7: tensor id 119", EBADMSG, lie_state_first);
+	file_refused("its first value (tensor 0)", EBADMSG, lie_state_first_other);
+	file_refused("states, byte 4: ", EBADMSG, lie_states_rest);
 }
 
 int main(void)

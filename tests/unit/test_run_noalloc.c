@@ -161,7 +161,7 @@ static void test_no_calls(void **state)
 	for (uint64_t i = 1; i <= 12; i++) {
 		struct rng r = {i * 55555};
 		struct random_options o = {i % 2, 3, 3, 3, 0};
-		struct ne_model *m = random_model(&r, &o);
+		struct ne_model *m = random_stateful_model(&r, &o, i % 3);
 		struct ne_hooks hooks = {NULL, look, go_on};
 		struct ne_program *p = NULL;
 		struct ne_context *c = NULL;
@@ -179,6 +179,9 @@ static void test_no_calls(void **state)
 		for (uint32_t turn = 0; turn < 40; turn++) {
 			struct ne_result res;
 			uint32_t l = turn * 7 % ne_program_levels(p);
+
+			if (turn % 3 == 0 && ne_context_state(c))
+				ne_state_reset(ne_context_state(c));
 
 			ne_run(p, c, l, (const void *[]){input}, (void *[]){out[0], out[1]},
 			       turn % 2 ? &hooks : NULL, &res);

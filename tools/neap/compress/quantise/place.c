@@ -4,7 +4,8 @@
  * dequantise nodes where the two kinds meet.
  *
  * A tensor of the f32 graph gets up to two forms in the s8 graph: its own type ("real") and s8.
- * The form that its producer writes comes first, the other when somebody reads it.
+ * The form that its producer writes comes first, the other when somebody reads it. What a graph keeps
+ * from run to run it keeps in its own type: rounding it would add up.
  */
 #include "tools/neap/compress/quantise/internal.h"
 
@@ -296,6 +297,29 @@ static int place_shift(struct place *p, const struct ne_node *n)
 	return add_unary(p, NE_OP_QUANTISE, t, (uint32_t)x, (uint32_t)y);
 }
 
+/* The next and first values of the states, whose inputs are there. */
+static int place_states(struct place *p)
+{
+	const struct ne_graph *g = p->src;
+
+	for (uint32_t i = 0; i < g->n_state; i++) {
+		const struct ne_graph_state *s = &g->state[i];
+		int out = form_real(p, s->out), initial = -1;
+
+		if (out < 0)
+			return out;
+		if (s->initial != NE_NONE) {
+			initial = form_real(p, s->initial);
+			if (initial < 0)
+				return initial;
+		}
+		if (ne_graph_add_state(&p->out->graph, p->real[s->in], (uint32_t)out,
+				       (uint32_t)initial) < 0)
+			return fail_memory(p);
+	}
+	return 0;
+}
+
 static int place_all(struct place *p)
 {
 	const struct ne_graph *g = p->src;
@@ -312,6 +336,12 @@ static int place_all(struct place *p)
 		p->real[g->in[i]] = (uint32_t)r;
 		if (ne_graph_add_input(&p->out->graph, (uint32_t)r) < 0)
 			return fail_memory(p);
+	}
+	for (uint32_t i = 0; i < g->n_state; i++) {
+		r = add_tensor(p, g->state[i].in, g->tensor[g->state[i].in].dtype, "");
+		if (r < 0)
+			return r;
+		p->real[g->state[i].in] = (uint32_t)r;
 	}
 	for (uint32_t i = 0; i < g->n_node; i++) {
 		const struct ne_node *n = &g->node[i];
@@ -330,7 +360,7 @@ static int place_all(struct place *p)
 		if (ne_graph_add_exit(&p->out->graph, g->exit[e].n_out, ids) < 0)
 			return fail_memory(p);
 	}
-	return 0;
+	return place_states(p);
 }
 
 static int place_init(struct place *p)

@@ -49,6 +49,8 @@ int edit_init(struct edit *e, struct ne_graph *g, struct ne_error *err)
 	for (uint32_t x = 0; x < g->n_exit; x++)
 		for (uint32_t k = 0; k < g->exit[x].n_out; k++)
 			e->uses[g->exit[x].out[k]]++;
+	for (uint32_t i = 0; i < g->n_state; i++)
+		e->uses[g->state[i].out]++;
 	return 0;
 }
 
@@ -209,6 +211,12 @@ bool edit_replace(struct edit *e, uint32_t from, uint32_t to)
 				e->uses[from]--;
 				e->uses[to]++;
 			}
+	for (uint32_t i = 0; i < g->n_state; i++)
+		if (g->state[i].out == from) {
+			g->state[i].out = to;
+			e->uses[from]--;
+			e->uses[to]++;
+		}
 	return true;
 }
 

@@ -13,7 +13,7 @@ struct edit {
 	struct ne_graph *g;
 	uint32_t cap;       /* entries allocated below */
 	uint32_t *producer; /* [n_tensor] index of the node that writes it, or NE_NONE */
-	uint32_t *uses;     /* [n_tensor] reads by nodes and exits */
+	uint32_t *uses;     /* [n_tensor] reads by nodes, exits and states */
 	struct ne_error *err;
 };
 
