@@ -20,11 +20,11 @@ void NE_SET(add_s8)(const struct ne_add_s8 *arg)
 	}
 }
 
-void NE_SET(quantise_s8)(int8_t *y, const float *x, size_t n, float inv_scale, int32_t zp,
-			 int32_t lo, int32_t hi)
+void NE_SET(quantise_s8)(int8_t *y, const float *x, size_t n, float scale, int32_t zp, int32_t lo,
+			 int32_t hi)
 {
 	for (size_t i = 0; i < n; i++)
-		y[i] = ne_requantise(x[i] * inv_scale, zp, lo, hi);
+		y[i] = ne_requantise(x[i] / scale, zp, lo, hi);
 }
 
 void NE_SET(dequantise_s8)(float *y, const int8_t *x, size_t n, float scale, int32_t zp)

@@ -138,8 +138,8 @@ struct ne_kernels {
 	void (*hardswish_f32)(float *y, const float *x, size_t n); /* x * clamp(x/6 + 0.5, 0, 1) */
 	/* y[i] = table[(uint8_t)x[i]]: every unary s8 operator, and u8 or s8 rescaling. */
 	void (*lut_s8)(int8_t *y, const int8_t *x, size_t n, const int8_t table[256]);
-	/* y = clamp(rne(x * inv_scale) + zp, lo, hi); NaN gives lo. */
-	void (*quantise_s8)(int8_t *y, const float *x, size_t n, float inv_scale, int32_t zp,
+	/* y = clamp(rne(x / scale) + zp, lo, hi); NaN gives lo. */
+	void (*quantise_s8)(int8_t *y, const float *x, size_t n, float scale, int32_t zp,
 			    int32_t lo, int32_t hi);
 	/* y = (x - zp) * scale */
 	void (*dequantise_s8)(float *y, const int8_t *x, size_t n, float scale, int32_t zp);

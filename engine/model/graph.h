@@ -110,6 +110,9 @@ struct ne_tensor {
 	 * channel (dim 0; for NE_OP_DWCONV the last). Activations: see struct ne_width. */
 	float *scale;
 	uint32_t n_scale;
+	/* While a graph is imported: what its integers stand for, before there is a struct ne_width
+	 * (ne_model_add_default_levels() moves it there). Not kept in files. */
+	struct ne_quant quant;
 };
 
 struct ne_node {

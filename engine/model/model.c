@@ -157,6 +157,8 @@ static int add_full_width(struct ne_model *m)
 	}
 	for (uint32_t i = 1; i <= g->n_group; i++)
 		w->active[i] = g->group_channels[i];
+	for (uint32_t i = 0; i < g->n_tensor; i++)
+		w->quant[i] = g->tensor[i].quant;
 	m->width = w;
 	m->n_width = 1;
 	return 0;

@@ -69,7 +69,8 @@ void ne_model_free(struct ne_model *m);
 int ne_model_set_note(struct ne_model *m, const char *key, const char *value);
 const char *ne_model_get_note(const struct ne_model *m, const char *key);
 
-/* Gives a model without widths or levels its single full width and one level per exit. */
+/* Gives a model without widths or levels its single full width, quantised as the tensors say
+ * (ne_tensor.quant), and one level per exit. */
 int ne_model_add_default_levels(struct ne_model *m, struct ne_error *err);
 
 /* ne_graph_check() plus widths, norms, levels and quantisation. Every loader calls it. */

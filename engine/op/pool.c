@@ -105,8 +105,9 @@ struct pool {
 	const float *mult; /* averages */
 };
 
-/* Every window has a tap in the image; 1 / taps counted, times @scale, for the averages. */
-static int lower_counts(struct ne_lower *lw, struct pool *p, double scale)
+/* Every window has a tap in the image; @sx / (taps counted * @sy) for the averages, each step in
+ * f32 as ONNX Runtime has it. */
+static int lower_counts(struct ne_lower *lw, struct pool *p, float sx, float sy)
 {
 	bool average = p->n->op != NE_OP_MAXPOOL;
 	float *mult = calloc(p->n_pix, sizeof(*mult));
@@ -125,7 +126,7 @@ static int lower_counts(struct ne_lower *lw, struct pool *p, double scale)
 		}
 		if (p->n->op == NE_OP_AVGPOOL && p->n->attr.count_include_pad)
 			count = p->taps;
-		mult[i] = (float)(scale / count);
+		mult[i] = sx / (sy * (float)count);
 	}
 	if (average)
 		p->mult = ne_lower_table(lw, mult, p->n_pix * sizeof(*mult));
@@ -143,7 +144,7 @@ static int lower_s8(struct ne_lower *lw, struct pool *p)
 	if (p->taps > MAX_TAPS_S8)
 		return ne_node_fail(lw->err, E2BIG, p->n, "%u taps; sums of more than %u overflow",
 				    p->taps, MAX_TAPS_S8);
-	NE_RETURN_IF(lower_counts(lw, p, (double)qx.scale / (double)qy.scale));
+	NE_RETURN_IF(lower_counts(lw, p, qx.scale, qy.scale));
 	s.a = (struct ne_pool_s8){.ind = p->ind,
 				  .taps = p->taps,
 				  .c = p->c,
@@ -167,7 +168,7 @@ static int lower_f32(struct ne_lower *lw, struct pool *p)
 	bool max = p->n->op == NE_OP_MAXPOOL;
 	struct pool_f32_args s = {.fn = max ? lw->k->maxpool_f32 : lw->k->avgpool_f32};
 
-	NE_RETURN_IF(lower_counts(lw, p, 1.0));
+	NE_RETURN_IF(lower_counts(lw, p, 1.0f, 1.0f));
 	s.a = (struct ne_pool_f32){
 		.ind = p->ind, .taps = p->taps, .c = p->c, .mult = p->mult, .y_stride = p->c};
 	ne_act_limits_f32(lw->act, &s.a.lo, &s.a.hi);

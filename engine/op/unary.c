@@ -64,17 +64,22 @@ static void tanh_f32(float *y, const float *x, size_t n)
 		y[i] = tanhf(x[i]);
 }
 
-/* s8 (or u8, as bytes) to s8 by a table of @n->op. */
-static int lower_table(struct ne_lower *lw, const struct ne_node *n, bool is_unsigned)
+/* s8 or u8 to s8 or u8 by a table of @n->op. */
+static int lower_table(struct ne_lower *lw, const struct ne_node *n)
 {
 	struct ne_quant qx = ne_lower_quant(lw, n->in[0]), qy = ne_lower_quant(lw, lw->y);
+	bool is_unsigned = lw->g->tensor[n->in[0]].dtype == NE_U8;
+	int flip = lw->g->tensor[lw->y].dtype == NE_U8 ? -128 : 0;
 	int8_t table[256];
 
+	qy.zero += flip;
 	for (int i = 0; i < 256; i++) {
 		int q = is_unsigned ? i : (int8_t)(uint8_t)i;
 
-		table[i] = ne_quantise_real(value_of(n->op, (q - qx.zero) * (double)qx.scale), qy,
-					    INT8_MIN, INT8_MAX);
+		table[i] =
+			(int8_t)(ne_quantise_real(value_of(n->op, (q - qx.zero) * (double)qx.scale),
+						  qy, INT8_MIN, INT8_MAX) ^
+				 flip);
 	}
 	return ne_lower_lut(lw, lw->ref[n->in[0]], lw->ref[lw->y],
 			    ne_shape_elements(&lw->shape[lw->y]), table, lw->y);
@@ -86,7 +91,7 @@ NE_OP_LOWER(unary)
 	size_t elements = ne_shape_elements(&lw->shape[lw->y]);
 
 	if (lw->g->tensor[n->in[0]].dtype == NE_S8)
-		return lower_table(lw, n, false);
+		return lower_table(lw, n);
 	switch (n->op) {
 	case NE_OP_RELU:
 	case NE_OP_RELU6:
@@ -185,9 +190,11 @@ NE_OP_CHECK(quantise)
 {
 	enum ne_dtype x = ne_node_in(g, n, 0)->dtype;
 
-	if ((x != NE_F32 && x != NE_U8 && x != NE_S8) || ne_node_out(g, n)->dtype != NE_S8)
-		return ne_node_fail(err, EINVAL, n, "types %s to %s; f32, u8 or s8 to s8",
-				    ne_dtype_name(x), ne_dtype_name(ne_node_out(g, n)->dtype));
+	enum ne_dtype y = ne_node_out(g, n)->dtype;
+
+	if ((x != NE_F32 && x != NE_U8 && x != NE_S8) || (y != NE_S8 && y != NE_U8))
+		return ne_node_fail(err, EINVAL, n, "types %s to %s; f32, u8 or s8 to s8 or u8",
+				    ne_dtype_name(x), ne_dtype_name(y));
 	return ne_check_same_group(g, n, err);
 }
 
@@ -203,11 +210,11 @@ NE_OP_CHECK(dequantise)
 
 struct quant_args {
 	struct ne_ref x, y;
-	float scale; /* quantise: 1 / scale */
+	float scale;
 	int32_t zero;
-	enum ne_dtype type;
-	void (*quantise)(int8_t *y, const float *x, size_t n, float inv_scale, int32_t zp,
-			 int32_t lo, int32_t hi);
+	enum ne_dtype type; /* of the integers */
+	void (*quantise)(int8_t *y, const float *x, size_t n, float scale, int32_t zp, int32_t lo,
+			 int32_t hi);
 	void (*dequantise)(float *y, const int8_t *x, size_t n, float scale, int32_t zp);
 };
 
@@ -215,9 +222,13 @@ static void run_quantise(const struct ne_step *s, const struct ne_frame *f, uint
 			 uint32_t n)
 {
 	const struct quant_args *c = s->args;
+	int8_t *y = (int8_t *)ne_at(f, c->y) + first;
+	int32_t less = c->type == NE_U8 ? 128 : 0;
 
-	c->quantise((int8_t *)ne_at(f, c->y) + first, (const float *)ne_at(f, c->x) + first, n,
-		    c->scale, c->zero, INT8_MIN, INT8_MAX);
+	c->quantise(y, (const float *)ne_at(f, c->x) + first, n, c->scale, c->zero - less, INT8_MIN,
+		    INT8_MAX);
+	for (uint32_t i = 0; less && i < n; i++)
+		y[i] = (int8_t)(y[i] ^ -128);
 }
 
 static void run_dequantise(const struct ne_step *s, const struct ne_frame *f, uint32_t first,
@@ -246,14 +257,15 @@ NE_OP_LOWER(quantise)
 	struct ne_quant q = ne_lower_quant(lw, lw->y);
 	struct quant_args c = {.x = lw->ref[n->in[0]],
 			       .y = lw->ref[lw->y],
-			       .scale = (float)(1 / (double)q.scale),
+			       .scale = q.scale,
 			       .zero = q.zero,
+			       .type = lw->g->tensor[lw->y].dtype,
 			       .quantise = lw->k->quantise_s8};
 	size_t elements = ne_shape_elements(&lw->shape[lw->y]);
 	enum ne_dtype type = lw->g->tensor[n->in[0]].dtype;
 
 	if (type != NE_F32)
-		return lower_table(lw, n, type == NE_U8);
+		return lower_table(lw, n);
 	return ne_lower_step(lw, run_quantise, &c, sizeof(c), elements, 4096, elements * 4, lw->y);
 }
 

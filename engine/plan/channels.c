@@ -6,7 +6,8 @@
  * is sx * sw * norm * (sum of (x - zx) * w) + bias, so
  *	mult = sx * sw * norm / sy
  *	bias = bias_real / (sx * sw * norm) - (zx + shift) * sum of the active weights
- * all in double, rounded once.
+ * in double, rounded once; but without a norm mult is worked out in f32 step by step, as ONNX
+ * Runtime does, so that imported models give its bytes.
  */
 #include "engine/plan/plan.h"
 #include "engine/op/op.h"
@@ -62,13 +63,16 @@ int ne_lower_channels_s8(struct ne_lower *lw, const struct ne_node *n, uint32_t 
 		goto out;
 	}
 	for (uint32_t c = 0; c < oc; c++) {
-		double unit = (double)qx.scale * (double)w->scale[w->n_scale == 1 ? 0 : c];
+		float sw = w->scale[w->n_scale == 1 ? 0 : c];
+		double unit = (double)qx.scale * (double)sw;
 		double real = norm ? (double)norm->bias[c] : bias_of(b, c, unit);
 		double scale = norm ? unit * (double)norm->scale[c] : unit, v, f;
 		size_t at = (size_t)c / group_oc * group_padded + c % group_oc;
 
 		fold_channel(scale, real, (double)qy.scale, &f, &v);
 		/* any x, any zero point, any shift: the same models pass on every CPU */
+		if (!norm && f == scale / (double)qy.scale)
+			f = (double)(qx.scale * sw / qy.scale);
 		if (fabs(v) + 510.0 * (double)magnitude[c] > INT32_MAX || !isfinite(f) ||
 		    fabs(f) > 3e38) {
 			r = ne_node_fail(lw->err, ERANGE, n,

@@ -76,9 +76,10 @@ void ne_act_limits_f32(int32_t act, float *lo, float *hi)
 
 int8_t ne_quantise_real(double real, struct ne_quant q, int32_t lo, int32_t hi)
 {
-	double v = rint(real / (double)q.scale) + q.zero;
+	float v = rintf((float)real / q.scale) + (float)q.zero;
 
-	return (int8_t)(v >= lo ? (v <= hi ? v : hi) : lo); /* NaN gives lo */
+	return (int8_t)(v >= (float)lo ? (v <= (float)hi ? v : (float)hi)
+				       : (float)lo); /* NaN: lo */
 }
 
 void ne_act_limits_s8(int32_t act, struct ne_quant q, int32_t *lo, int32_t *hi)

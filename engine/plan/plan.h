@@ -172,7 +172,7 @@ bool ne_quant_equal(struct ne_quant a, struct ne_quant b);
 void ne_act_limits_f32(int32_t act, float *lo, float *hi);
 void ne_act_limits_s8(int32_t act, struct ne_quant q, int32_t *lo, int32_t *hi);
 
-/* Round half to even, add the zero point, clamp: the rule of every quantised value. */
+/* Divide in f32, round half to even, add the zero point, clamp: the rule of every quantised value. */
 int8_t ne_quantise_real(double real, struct ne_quant q, int32_t lo, int32_t hi);
 
 /* y = table[x]: @n bytes from @x to @y. */

@@ -70,19 +70,19 @@ static bool run_quantise_s8(struct check *c)
 	char text[40];
 	const uint32_t n = draw_n(c, text);
 	float *x = check_input(c, n * 4ul, 4);
-	const float inv_scale = check_one_in(c, 3) ? 1.0f : check_float(c, 0.01f, 100.0f);
+	const float scale = check_one_in(c, 3) ? 1.0f : check_float(c, 0.01f, 100.0f);
 	int32_t zp, lo, hi;
 	int8_t *y, *want;
 
-	check_fill_f32(c, x, n, 200.0f / inv_scale);
+	check_fill_f32(c, x, n, 200.0f * scale);
 	for (uint32_t i = 0; i < n; i++)
 		if (check_one_in(c, 8))
 			x[i] = odd[check_range(c, 0, NE_ARRAY_SIZE(odd) - 1)];
 	check_draw_output(c, &zp, &lo, &hi);
 	check_output(c, n, 1, &y, &want);
 	for (uint32_t i = 0; i < n; i++)
-		want[i] = isnan(x[i]) ? (int8_t)lo : check_requantise(x[i] * inv_scale, zp, lo, hi);
-	c->k->quantise_s8(y, x, n, inv_scale, zp, lo, hi);
+		want[i] = isnan(x[i]) ? (int8_t)lo : check_requantise(x[i] / scale, zp, lo, hi);
+	c->k->quantise_s8(y, x, n, scale, zp, lo, hi);
 	return check_same(c, 1, n, text);
 }
 

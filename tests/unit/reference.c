@@ -93,7 +93,7 @@ static double requantise(float v, int act, struct ne_quant q)
 
 static double to_s8(double real, struct ne_quant q)
 {
-	return clamp(rint(real / (double)q.scale) + q.zero, -128, 127);
+	return clamp((double)rintf((float)real / q.scale) + q.zero, -128, 127);
 }
 
 struct image {
@@ -118,6 +118,7 @@ static double finish(const struct evaluation *e, const struct ne_node *n, uint32
 		n->attr.norm ? &e->m->width[e->width].norm[n->attr.norm - 1] : NULL;
 	double scale, bias, unit;
 	struct ne_quant qx, qy;
+	float sw, f;
 
 	if (w->dtype == NE_F32) {
 		if (norm)
@@ -128,13 +129,15 @@ static double finish(const struct evaluation *e, const struct ne_node *n, uint32
 	}
 	qx = quant_of(e, n->in[0]);
 	qy = quant_of(e, y);
-	unit = (double)qx.scale * (double)w->scale[w->n_scale == 1 ? 0 : oc];
+	sw = w->scale[w->n_scale == 1 ? 0 : oc];
+	unit = (double)qx.scale * (double)sw;
 	scale = norm ? unit * (double)norm->scale[oc] : unit;
 	bias = norm ? (double)norm->bias[oc]
 	       : b  ? constant_at(b, (size_t)oc) * (b->dtype == NE_S32 ? unit : 1)
 		    : 0;
 	sum += rint(bias / scale);
-	return requantise((float)sum * (float)(scale / (double)qy.scale), n->attr.act, qy);
+	f = norm ? (float)(scale / (double)qy.scale) : qx.scale * sw / qy.scale;
+	return requantise((float)sum * f, n->attr.act, qy);
 }
 
 static void run_conv(struct evaluation *e, const struct ne_node *n)
@@ -268,8 +271,7 @@ static void run_pool(struct evaluation *e, const struct ne_node *n)
 				} else if (max) {
 					*out++ = activate(n->attr.act, top);
 				} else if (s8) {
-					float f = (float)((double)qx.scale / (double)qy.scale /
-							  count);
+					float f = qx.scale / (qy.scale * (float)count);
 
 					*out++ = requantise((float)sum * f, n->attr.act, qy);
 				} else {
@@ -368,10 +370,7 @@ static void run_unary(struct evaluation *e, const struct ne_node *n)
 		if (tx != NE_F32)
 			v = (v - qx.zero) * (double)qx.scale;
 		v = unary(n->op, v);
-		/* the kernel multiplies by 1 / scale in f32 */
-		if (n->op == NE_OP_QUANTISE && tx == NE_F32)
-			v = requantise((float)v * (float)(1 / (double)qy.scale), 0, qy);
-		else if (ty == NE_S8)
+		if (ty == NE_S8)
 			v = to_s8(v, qy);
 		e->v[n->out[0]][i] = v;
 	}
