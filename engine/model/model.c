@@ -96,7 +96,7 @@ int32_t ne_model_channels(const struct ne_model *m, uint32_t width, uint32_t ten
 }
 
 /* Bytes fit 64 bits: a shape has at most 2^28 elements, a kernel as many taps. */
-static uint64_t node_macs(const struct ne_model *m, const struct ne_node *n, uint32_t width)
+uint64_t ne_model_node_macs(const struct ne_model *m, const struct ne_node *n, uint32_t width)
 {
 	const struct ne_op_info *op = ne_op_info(n->op);
 	struct ne_shape x, y;
@@ -133,7 +133,7 @@ uint64_t ne_model_macs(const struct ne_model *m, uint32_t depth, uint32_t width)
 
 		if (!needed[n->out[0]])
 			continue;
-		macs = node_macs(m, n, width);
+		macs = ne_model_node_macs(m, n, width);
 		sum = sum > UINT64_MAX - macs ? UINT64_MAX : sum + macs;
 	}
 	free(needed);

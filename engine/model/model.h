@@ -79,6 +79,8 @@ int ne_model_check(const struct ne_model *m, struct ne_error *err);
 /* Multiply-accumulates (convolutions and dense) of one inference at depth and width setting;
  * UINT64_MAX where there is no memory to count them, so that no limit lets the level pass. */
 uint64_t ne_model_macs(const struct ne_model *m, uint32_t depth, uint32_t width);
+/* Of one node at that width. */
+uint64_t ne_model_node_macs(const struct ne_model *m, const struct ne_node *n, uint32_t width);
 
 /* Active channels of a tensor's last axis at a width setting. */
 int32_t ne_model_channels(const struct ne_model *m, uint32_t width, uint32_t tensor);

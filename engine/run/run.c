@@ -114,6 +114,8 @@ static void run_segment(struct ne_context *c, const struct ne_plan *plan, struct
 			ne_crew_step(c->crew, s, &c->frame);
 		else
 			s->run(s, &c->frame, 0, s->units);
+		if (c->observer.step)
+			c->observer.step(c->observer.user, s->tensor);
 		if (c->observer.tensor && s->tensor != NE_NONE)
 			observe(c, plan, s->tensor);
 	}

@@ -98,6 +98,9 @@ struct ne_result {
 struct ne_observer {
 	void *user;
 	void (*tensor)(void *user, uint32_t tensor, const void *data, size_t n);
+	/* For profiling: after every step with what it wrote, or NE_NONE where more steps of the
+	 * same operator follow. May be NULL, like tensor. */
+	void (*step)(void *user, uint32_t tensor);
 };
 /* The observer of later runs in @c; NULL = none. With one, every head passed is computed. */
 void ne_context_observe(struct ne_context *c, const struct ne_observer *o);

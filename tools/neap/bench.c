@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/neap/command.h"
+#include "tools/neap/layers.h"
 #include "tools/neap/levels.h"
 #include "tools/neap/options.h"
 #include "tools/neap/timing.h"
@@ -12,7 +13,7 @@
 struct bench {
 	const char *model, *level;
 	uint64_t threads, runs;
-	bool json;
+	bool json, layers;
 	/* Owned. */
 	struct ne_model *m;
 	struct ne_program *p;
@@ -29,6 +30,8 @@ static bool parse(struct bench *b, int argc, char **argv, int *ret_exit)
 		OPT_NUMBER("runs", 'r', &b->runs, "N",
 			   "Runs of each level (at least 500 and 0.3 s, within 3 s).", 1,
 			   1000000000),
+		OPT_FLAG("layers", 0, &b->layers,
+			 "Time each operator of a level (of the most accurate by default)."),
 		OPT_FLAG("json", 'j', &b->json, "Print JSON."),
 	};
 	const struct command_options o = {
@@ -90,6 +93,31 @@ static int report(const struct bench *b, uint32_t n)
 	return COMMAND_OK;
 }
 
+/* bench --layers: one level, operator by operator. */
+static int bench_layers(struct bench *b, struct ne_error *err)
+{
+	struct timing_options opt = {
+		.threads = (uint32_t)b->threads,
+		.runs = b->runs,
+		.stop = &command_stop,
+	};
+	struct layer_timing *t = NULL;
+	uint32_t n = 0;
+	int r = 0;
+
+	NE_RETURN_IF(command_load(b->model, &b->m, err));
+	NE_RETURN_IF(level_parse(b->m, strcmp(b->level, "all") ? b->level : "auto", false, true,
+				 &opt.level, err));
+	NE_RETURN_IF(command_program(b->m, &b->p, err));
+	NE_RETURN_IF(time_layers(b->p, &opt, &t, &n, err));
+	if (b->json)
+		r = layers_print_json(b->m, opt.level, t, n);
+	else
+		layers_print_table(b->m, opt.level, t, n);
+	free(t);
+	return r < 0 ? ne_fail(err, ENOMEM, "out of memory") : 0;
+}
+
 int cmd_bench(int argc, char **argv)
 {
 	struct bench b = {.level = "all", .threads = 1};
@@ -100,7 +128,10 @@ int cmd_bench(int argc, char **argv)
 	if (!parse(&b, argc, argv, &exit_code))
 		return exit_code;
 	command_catch_stop();
-	if (measure(&b, &n, &err) < 0)
+	if (b.layers) {
+		exit_code = bench_layers(&b, &err) < 0 ? command_fail("bench", "%s", err.text)
+						       : COMMAND_OK;
+	} else if (measure(&b, &n, &err) < 0)
 		exit_code = command_fail("bench", "%s", err.text);
 	else
 		exit_code = report(&b, n);

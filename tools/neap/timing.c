@@ -24,10 +24,6 @@ struct series {
 	bool enough;
 };
 
-struct buffers {
-	void *in[NE_MAX_IO], *out[NE_MAX_IO];
-};
-
 static double now_us(void)
 {
 	struct timespec t;
@@ -56,7 +52,7 @@ static void fill_random(void *data, const struct ne_io *io)
 	}
 }
 
-static int buffers_init(struct buffers *b, const struct ne_program *p)
+int timing_buffers_init(struct timing_buffers *b, const struct ne_program *p)
 {
 	for (uint32_t i = 0; i < ne_program_inputs(p); i++) {
 		const struct ne_io *io = ne_program_input(p, i);
@@ -74,7 +70,7 @@ static int buffers_init(struct buffers *b, const struct ne_program *p)
 	return 0;
 }
 
-static void buffers_done(struct buffers *b)
+void timing_buffers_done(struct timing_buffers *b)
 {
 	for (uint32_t i = 0; i < NE_MAX_IO; i++) {
 		free(b->in[i]);
@@ -108,7 +104,7 @@ static int keep(struct series *s, double us)
 }
 
 static int burst(const struct ne_program *p, struct ne_context *c, uint32_t level,
-		 struct buffers *b, const struct timing_options *opt, struct series *s)
+		 struct timing_buffers *b, const struct timing_options *opt, struct series *s)
 {
 	double start = now_us(), from, to;
 	struct ne_result result;
@@ -132,7 +128,7 @@ static int burst(const struct ne_program *p, struct ne_context *c, uint32_t leve
 }
 
 static int take_turns(const struct ne_program *p, struct ne_context *c,
-		      const struct timing_options *opt, struct buffers *b, uint32_t first,
+		      const struct timing_options *opt, struct timing_buffers *b, uint32_t first,
 		      uint32_t n, struct series *s)
 {
 	bool more = true;
@@ -154,13 +150,13 @@ int time_levels(const struct ne_program *p, const struct timing_options *opt,
 {
 	bool all = opt->level == UINT32_MAX;
 	uint32_t n = all ? ne_program_levels(p) : 1, first = all ? 0 : opt->level;
-	struct buffers b = {.in = {NULL}};
+	struct timing_buffers b = {.in = {NULL}};
 	struct ne_context *c = NULL;
 	struct series *s;
 	int rc;
 
 	s = calloc(n, sizeof(*s));
-	rc = s ? buffers_init(&b, p) : -ENOMEM;
+	rc = s ? timing_buffers_init(&b, p) : -ENOMEM;
 	if (!rc)
 		rc = ne_context_new(p, NE_MAX(opt->threads, 1u), &c);
 	if (!rc)
@@ -178,7 +174,7 @@ int time_levels(const struct ne_program *p, const struct timing_options *opt,
 	for (uint32_t i = 0; s && i < n; i++)
 		free(s[i].us);
 	free(s);
-	buffers_done(&b);
+	timing_buffers_done(&b);
 	ne_context_free(c);
 	return rc < 0 ? ne_fail(err, -rc, "running the model failed: %s", strerror(-rc)) : 0;
 }

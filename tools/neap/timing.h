@@ -21,6 +21,13 @@ struct level_timing {
 	double p50_us, p99_us;
 };
 
+/* A program's inputs, filled with pseudo-random values, and its outputs. */
+struct timing_buffers {
+	void *in[NE_MAX_IO], *out[NE_MAX_IO];
+};
+int timing_buffers_init(struct timing_buffers *b, const struct ne_program *p); /* -ENOMEM */
+void timing_buffers_done(struct timing_buffers *b);
+
 /*
  * Times runs on pseudo-random input. Levels take turns in short bursts, so that heat, frequency
  * and other processes meet all of them alike; the first runs of each burst are not counted.
