@@ -238,6 +238,12 @@ static void test_bench(void **state)
 	check_rows(rows, 2);
 	assert_true(number(cJSON_GetArrayItem(rows, 0), "runs") == 100);
 	cJSON_Delete(rows);
+	rows = expect_json("bench tiny.neap --layers --level 1 --runs 5 --json");
+	assert_true(cJSON_GetArraySize(rows) >= 1);
+	assert_true(number(cJSON_GetArrayItem(rows, 0), "p50_us") >= 0);
+	cJSON_Delete(rows);
+	expect("bench tiny.neap --layers --runs 5", 0, "MAC/ns", NULL);
+	expect("bench tiny.neap --layers --level 2", 1, NULL, "0 to 1");
 }
 
 static void assert_output(const char *name, uint32_t rank, const float *want, size_t n)
