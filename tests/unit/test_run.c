@@ -127,7 +127,7 @@ static void check_against_reference(uint64_t seed, bool s8, const char *cpu)
 	rig_init(&g, &r, &o, cpu);
 	for (uint32_t l = 0; l < ne_program_levels(g.p); l++) {
 		struct comparison c = {.m = g.m, .width = g.m->level[l].width};
-		struct ne_observer watch = {&c, compare};
+		struct ne_observer watch = {.user = &c, .tensor = compare};
 		uint32_t depth = g.m->level[l].depth;
 		struct ne_result res;
 
