@@ -102,7 +102,7 @@ $(O)/obj/libclient/%: NEAP_CFLAGS += -fPIC
 ONNX_PROTO ?= /usr/include/onnx/onnx.proto
 TOOL_SRC := $(filter-out tools/neap/main.c,$(call find_c,tools/neap))
 ifneq ($(HAVE_PROTOBUFC),yes)
-TOOL_SRC := $(filter-out tools/neap/import/onnx%,$(TOOL_SRC))
+TOOL_SRC := $(filter-out tools/neap/import/onnx% tools/neap/export/onnx%,$(TOOL_SRC))
 endif
 TOOL_LIB := $(O)/lib/libneap-tool.a
 TOOL_LIBS := $(LIBS_SNDFILE) $(LIBS_ZLIB) $(LIBS_LZMA) $(LIBS_SODIUM) $(LIBS_OPENBLAS) \
@@ -141,7 +141,7 @@ $(O)/obj/%.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(NEAP_CPPFLAGS) $(CPPFLAGS) $(CFLAGS) $(NEAP_CFLAGS) -c -o $@ $<
-$(call obj,$(call find_c,tools/neap/import) $(wildcard tests/unit/test_onnx*.c)): | $(GEN_HDR)
+$(call obj,$(call find_c,tools/neap/import tools/neap/export) $(wildcard tests/unit/test_onnx*.c)): | $(GEN_HDR)
 
 define archive # file, sources, extra objects
 $(1): $$(call obj,$(2)) $(3)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tools/neap/command.h"
+#include "tools/neap/export/export.h"
 #include "tools/neap/import/import.h"
 #include "tools/neap/options.h"
 #include "tools/neap/sign.h"
@@ -17,6 +18,7 @@ static const struct {
 	const char *summary;
 } commands[] = {
 	{"import", cmd_import, "an ONNX model to a .neap file, in f32 or quantised"},
+	{"export", cmd_export, "one level of a .neap file as ONNX"},
 	{"train", cmd_train, "train a nested network by a recipe, quantise and measure it"},
 	{"eval", cmd_eval, "accuracy and latency of each level on labelled data"},
 	{"run", cmd_run, "run a model on npy files"},
@@ -48,7 +50,7 @@ static const char *const left_out[] = {
 	"training (libopenblas-dev)",
 #endif
 #ifndef HAVE_PROTOBUFC
-	"ONNX import (libprotobuf-c-dev)",
+	"ONNX import and export (libprotobuf-c-dev)",
 #endif
 	NULL,
 };

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the files of the ONNX exporter share.
+ *
+ * Everything that is made lives in blocks of struct exporter and dies with it; what a protobuf
+ * message points to is either such a block or the model's own data. Functions that make something
+ * return NULL without memory; struct exporter keeps the reason, so that one check at the end of a
+ * node is enough.
+ */
+#ifndef NEAP_ONNX_EXPORT_INTERNAL_H
+#define NEAP_ONNX_EXPORT_INTERNAL_H
+
+#include "tools/neap/export/onnx_export.h"
+
+#include "onnx.pb-c.h"
+
+/* How a value's axes lie in ONNX: its axis i is the engine's axis perm[i]. */
+struct layout {
+	int32_t perm[NE_MAX_RANK];
+};
+
+/* A value in one layout. */
+struct form {
+	struct layout layout;
+	const char *name;
+};
+
+#define FORMS_MAX 4
+
+/* What a tensor of the graph is in ONNX. */
+struct value {
+	uint32_t n_form;
+	struct form form[FORMS_MAX];
+	uint32_t reshaped; /* the tensor that it is a reshape of, not written out yet, or NE_NONE */
+};
+
+struct block;
+
+struct exporter {
+	const struct ne_model *m;
+	const struct ne_graph *g;
+	const struct ne_width *width;
+	const struct onnx_export_options *opt;
+	struct ne_error *err;
+	int failed; /* 0, or the first negative errno */
+
+	struct value *value;    /* [n_tensor] */
+	struct ne_shape *shape; /* [n_tensor] at the level */
+	uint32_t *users, *user; /* [n_tensor] how many read it, the last one */
+	uint8_t *needed;        /* [n_node] */
+	uint32_t n_name;        /* names made so far */
+
+	/* of the node at hand: the tensor that it writes, and its activation */
+	const struct ne_node *node;
+	uint32_t y;
+	int32_t act;
+
+	struct block *blocks;
+	Onnx__GraphProto graph;
+	size_t cap_node, cap_init;
+};
+
+/* -@code with the node at hand before the reason; remembered in @x. */
+int x_fail(struct exporter *x, int code, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/* ---- onnx_proto.c: messages ---- */
+
+void *x_alloc(struct exporter *x, size_t bytes); /* zeroed */
+void x_free_blocks(struct exporter *x);
+/* A name that no other value has, made from @base and @suffix. */
+const char *x_name(struct exporter *x, const char *base, const char *suffix);
+
+/* Appends a node that writes a value of a new name, or of @out; returns the value's name. */
+const char *x_node(struct exporter *x, const char *op, const char *out, uint32_t n_in,
+		   const char *const *in);
+#define X_NODE(x, op, out, ...)                                                    \
+	x_node(x, op, out, sizeof((const char *[]){__VA_ARGS__}) / sizeof(char *), \
+	       (const char *[]){__VA_ARGS__})
+/* Attributes of the last node. */
+void x_attr_int(struct exporter *x, const char *name, int64_t v);
+void x_attr_float(struct exporter *x, const char *name, float v);
+void x_attr_ints(struct exporter *x, const char *name, uint32_t n, const int64_t *v);
+/* An initialiser; @data is copied. */
+const char *x_init(struct exporter *x, const char *base, enum ne_dtype type, uint32_t rank,
+		   const int64_t *dim, const void *data);
+const char *x_init_float(struct exporter *x, const char *base, float v);
+const char *x_init_ints(struct exporter *x, const char *base, uint32_t n, const int64_t *v);
+int x_declare(struct exporter *x, const char *name, enum ne_dtype type, const struct ne_shape *s,
+	      const struct layout *l, bool output);
+/* All of it as the bytes of a file. */
+int x_pack(struct exporter *x, const char *name, void **ret, size_t *ret_bytes);
+
+/* ---- onnx_form.c: values and their layouts ---- */
+
+struct layout layout_same(void);
+/* The channels, the last axis of rank 3 or 4, behind the batch. */
+struct layout layout_channels_first(uint32_t rank);
+bool layout_equal(const struct layout *a, const struct layout *b, uint32_t rank);
+
+/* Quantisation of a tensor as ONNX has it: s8 values are u8 there. scale 0: not quantised. */
+struct ne_quant x_quant(const struct exporter *x, uint32_t t);
+enum ne_dtype x_dtype(const struct exporter *x, uint32_t t); /* in ONNX */
+bool x_is_s8(const struct exporter *x, uint32_t t);
+
+/* The stored value of @t (u8 where it is s8) in a layout. */
+const char *x_stored(struct exporter *x, uint32_t t, const struct layout *l);
+/* The real value: dequantised where it is stored in integers. Each reader gets its own node. */
+const char *x_real(struct exporter *x, uint32_t t, const struct layout *l);
+/* A layout that @t has without more nodes. */
+struct layout x_layout_of(struct exporter *x, uint32_t t);
+void x_add_form(struct exporter *x, uint32_t t, const struct layout *l, const char *name);
+/* @name, a stored value of @t's type and range, with a new shape. */
+const char *x_reshape(struct exporter *x, uint32_t t, const char *name, uint32_t rank, const int64_t *dim);
+const char *x_quantise(struct exporter *x, const char *real, struct ne_quant q, enum ne_dtype type,
+		       const char *out);
+const char *x_dequantise(struct exporter *x, const char *stored, struct ne_quant q,
+			 enum ne_dtype type);
+
+/* ---- onnx_weights.c ---- */
+
+/* Weights and bias of the conv, dwconv or dense node at hand, cut to the level. */
+struct x_weights {
+	const char *w, *b; /* b: NULL without one */
+};
+/* @columns: for a dense layer, where each of its inputs is in the engine's order, or NULL. */
+int x_weights(struct exporter *x, const uint32_t *columns, struct x_weights *ret);
+
+/* ---- onnx_ops.c ---- */
+
+/* Writes the node at hand. */
+int x_operator(struct exporter *x);
+
+#endif
