@@ -170,6 +170,9 @@ static void test_failures(void **state)
 		{"run tiny.neap -i x.npy -o no/such/y.npy", "no/such/y.npy"},
 		{"run tiny.neap -i x.npy --level 9", "auto or a number from 0 to 1"},
 		{"plot tiny.neap -o no/such/a.svg", "no/such/a.svg"},
+		{"export tiny.neap -o no/such/a.onnx", "no/such/a.onnx"},
+		{"export tiny.neap -o a.onnx --level 9", "auto or a number from 0 to 1"},
+		{"export none.neap -o a.onnx", "none.neap"},
 	};
 
 	(void)state;
@@ -187,6 +190,16 @@ static void test_bad_cpu(void **state)
 	setenv("NEAP_CPU", "c", 1);
 	expect("bench tiny.neap --runs 5", 0, "kernels: c", NULL);
 	unsetenv("NEAP_CPU");
+}
+
+static void test_export(void **state)
+{
+	(void)state;
+	expect("export tiny.neap --level 0 -o tiny.onnx", 0, "tiny.onnx: level 0 of tiny.neap",
+	       NULL);
+	expect("import tiny.onnx -o again.neap", 0, "again.neap", NULL);
+	expect("run again.neap -i x.npy", 0, NULL, NULL);
+	expect("export tiny.neap", 2, NULL, "--output");
 }
 
 static void check_rows(cJSON *rows, int n)
@@ -376,11 +389,12 @@ static void test_interrupted(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_usage),     cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_bad_cpu),   cmocka_unit_test(test_eval),
-		cmocka_unit_test(test_bench),     cmocka_unit_test(test_run),
-		cmocka_unit_test(test_inspect),   cmocka_unit_test(test_plot),
-		cmocka_unit_test(test_full_disk), cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_usage),       cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_bad_cpu),     cmocka_unit_test(test_eval),
+		cmocka_unit_test(test_export),      cmocka_unit_test(test_bench),
+		cmocka_unit_test(test_run),         cmocka_unit_test(test_inspect),
+		cmocka_unit_test(test_plot),        cmocka_unit_test(test_full_disk),
+		cmocka_unit_test(test_interrupted),
 	};
 	char *self = realpath("/proc/self/exe", NULL);
 

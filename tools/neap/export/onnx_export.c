@@ -20,7 +20,7 @@ static void level_shapes(struct exporter *x)
 	}
 }
 
-/* Constants that an add or mul reads are cut to what the other operand has. */
+/* Constants beside a cut tensor are cut with it. */
 static void cut_constants(struct exporter *x)
 {
 	for (uint32_t i = 0; i < x->g->n_node; i++) {
@@ -28,9 +28,10 @@ static void cut_constants(struct exporter *x)
 		uint32_t group = x->g->tensor[n->out[0]].group;
 		int32_t full = ne_shape_last(&x->g->tensor[n->out[0]].shape);
 
-		if ((n->op != NE_OP_ADD && n->op != NE_OP_MUL) || !group)
+		if ((n->op != NE_OP_ADD && n->op != NE_OP_MUL && n->op != NE_OP_BATCHNORM) ||
+		    !group)
 			continue;
-		for (uint32_t k = 0; k < 2; k++) {
+		for (uint32_t k = 0; k < n->n_in; k++) {
 			struct ne_shape *s = &x->shape[n->in[k]];
 
 			if (x->g->tensor[n->in[k]].data && s->rank && s->dim[s->rank - 1] == full &&
@@ -235,6 +236,10 @@ int onnx_export(const struct ne_model *m, const struct onnx_export_options *opt,
 	if (opt->level >= m->n_level)
 		return ne_fail(err, EINVAL, "no level %u; there are %u", opt->level, m->n_level);
 	NE_RETURN_IF(ne_model_check(m, err));
+	if (m->graph.n_state)
+		return ne_fail(err, EOPNOTSUPP,
+			       "the model keeps values from run to run; ONNX opset 13 has no such "
+			       "values");
 	x.width = &m->width[m->level[opt->level].width];
 	e = &m->graph.exit[m->level[opt->level].depth];
 	onnx__graph_proto__init(&x.graph);

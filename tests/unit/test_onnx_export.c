@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/* The ONNX exporter: what is written is read back by the importer and gives the same answers. */
+#include "tests/unit/random_model.h"
+
+#include "engine/model/container.h"
+#include "engine/run/run.h"
+#include "tools/neap/export/onnx_export.h"
+#include "tools/neap/import/onnx.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#define MODELS 60
+
+static struct ne_model *exported(const struct ne_model *m, uint32_t level, bool channels_first)
+{
+	struct onnx_export_options opt = {.level = level, .channels_first = channels_first};
+	struct ne_error err = {""};
+	struct ne_model *back = NULL;
+	size_t bytes;
+	void *data;
+
+	if (onnx_export(m, &opt, &data, &bytes, &err) < 0)
+		fail_msg("level %u: export: %s", level, err.text);
+	if (onnx_import(data, bytes, NULL, &back, &err) < 0)
+		fail_msg("level %u: import: %s", level, err.text);
+	free(data);
+	return back;
+}
+
+/* Output 0 as floats, freed with free(). */
+static float *answer(const struct ne_model *m, uint32_t level, const void *in, size_t *ret_n)
+{
+	struct ne_error err = {""};
+	struct ne_program *p;
+	struct ne_context *c;
+	void *out[NE_MAX_IO];
+
+	if (ne_program_new(m, NULL, &p, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(ne_context_new(p, 1, &c), 0);
+	for (uint32_t i = 0; i < ne_program_outputs(p); i++) {
+		out[i] = malloc(ne_program_output(p, i)->bytes);
+		assert_non_null(out[i]);
+	}
+	assert_int_equal(ne_program_output(p, 0)->dtype, NE_F32);
+	assert_int_equal(ne_run(p, c, level, &in, out, NULL, NULL), 0);
+	*ret_n = ne_program_output(p, 0)->bytes / sizeof(float);
+	for (uint32_t i = 1; i < ne_program_outputs(p); i++)
+		free(out[i]);
+	ne_context_free(c);
+	ne_program_free(p);
+	return out[0];
+}
+
+static void assert_same_answer(const struct ne_model *m, const struct ne_model *back,
+			       uint32_t level, const void *in, const void *in_back, float tolerance)
+{
+	size_t n, n_back;
+	float *a = answer(m, level, in, &n), *b = answer(back, 0, in_back, &n_back), most = 1e-6f;
+
+	assert_int_equal(n, n_back);
+	for (size_t i = 0; i < n; i++)
+		most = fmaxf(most, fabsf(a[i]));
+	for (size_t i = 0; i < n; i++)
+		if (!(fabsf(a[i] - b[i]) <= tolerance * most))
+			fail_msg("level %u, output %zu: %g, read back %g", level, i, (double)a[i],
+				 (double)b[i]);
+	free(a);
+	free(b);
+}
+
+static void test_every_level(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < MODELS; i++) {
+		struct rng r = {.s = 1000 + i};
+		struct random_options o = {
+			.blocks = 2 + i % 7, .exits = 1 + i % 3, .widths = 1 + i % 3};
+		struct ne_model *m = random_model(&r, &o);
+		double *values;
+		void *in;
+
+		random_input(&r, &m->graph.tensor[m->graph.in[0]], &in, &values);
+		for (uint32_t level = 0; level < m->n_level; level++) {
+			struct ne_model *back = exported(m, level, false);
+
+			assert_same_answer(m, back, level, in, in, 1e-4f);
+			ne_model_free(back);
+		}
+		free(values);
+		free(in);
+		ne_model_free(m);
+	}
+}
+
+/* An image input declared channels first takes the same values in that order. */
+static void test_channels_first(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < 10; i++) {
+		struct rng r = {.s = 2000 + i};
+		struct random_options o = {.blocks = 3, .exits = 1, .widths = 2};
+		struct ne_model *m = random_model(&r, &o), *back;
+		const struct ne_shape *s = &m->graph.tensor[m->graph.in[0]].shape, *t;
+		float *turned;
+		double *values;
+		void *in;
+
+		random_input(&r, &m->graph.tensor[m->graph.in[0]], &in, &values);
+		back = exported(m, 0, true);
+		t = &back->graph.tensor[back->graph.in[0]].shape;
+		turned = malloc(ne_shape_elements(s) * sizeof(*turned));
+		assert_non_null(turned);
+		memcpy(turned, in, ne_shape_elements(s) * sizeof(*turned));
+		if (s->rank == 4 && memcmp(s->dim, t->dim, sizeof(s->dim)) != 0) {
+			size_t pixels = (size_t)s->dim[1] * (size_t)s->dim[2];
+			size_t c = (size_t)s->dim[3];
+
+			assert_int_equal(t->dim[1], s->dim[3]);
+			for (size_t p = 0; p < pixels; p++)
+				for (size_t k = 0; k < c; k++)
+					turned[k * pixels + p] = ((float *)in)[p * c + k];
+		}
+		assert_same_answer(m, back, 0, in, turned, 1e-4f);
+		free(turned);
+		free(values);
+		free(in);
+		ne_model_free(back);
+		ne_model_free(m);
+	}
+}
+
+/* The shipped model: s8, nested, with norms. What the importer makes of QDQ form may round at other
+ * places than the model did, so a step of a few hundredths is allowed. */
+static void test_shipped_model(void **state)
+{
+	struct ne_error err = {""};
+	struct rng r = {.s = 7};
+	struct ne_model *m;
+
+	(void)state;
+	if (ne_container_load("models/fashion.neap", NULL, &m, &err) < 0)
+		fail_msg("%s", err.text);
+	for (uint32_t level = 0; level < m->n_level; level++) {
+		struct ne_model *back = exported(m, level, false);
+		double *values;
+		void *in;
+
+		random_input(&r, &m->graph.tensor[m->graph.in[0]], &in, &values);
+		assert_same_answer(m, back, level, in, in, 0.12f);
+		free(values);
+		free(in);
+		ne_model_free(back);
+	}
+	ne_model_free(m);
+}
+
+/* Every s8 operator is written, at every level, and what is written is a model. */
+static void test_integers(void **state)
+{
+	(void)state;
+	for (uint32_t i = 0; i < MODELS; i++) {
+		struct rng r = {.s = 3000 + i};
+		struct random_options o = {
+			.s8 = true, .blocks = 2 + i % 7, .exits = 2, .widths = 1 + i % 3};
+		struct ne_model *m = random_model(&r, &o);
+
+		for (uint32_t level = 0; level < m->n_level; level++)
+			ne_model_free(exported(m, level, false));
+		ne_model_free(m);
+	}
+}
+
+static void expect_refusal(const struct ne_model *m, uint32_t level, int code, const char *text)
+{
+	struct onnx_export_options opt = {.level = level};
+	struct ne_error err = {""};
+	void *data = NULL;
+	size_t bytes;
+
+	assert_int_equal(onnx_export(m, &opt, &data, &bytes, &err), code);
+	assert_null(data);
+	if (!strstr(err.text, text))
+		fail_msg("'%s' is not in: %s", text, err.text);
+}
+
+static void test_refusals(void **state)
+{
+	struct ne_error err = {""};
+	struct ne_model *m;
+
+	(void)state;
+	if (ne_container_load("models/kws.neap", NULL, &m, &err) < 0)
+		fail_msg("%s", err.text);
+	expect_refusal(m, 0, -EOPNOTSUPP, "(logmel)");
+	expect_refusal(m, m->n_level, -EINVAL, "no level");
+	ne_model_free(m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_every_level),   cmocka_unit_test(test_channels_first),
+		cmocka_unit_test(test_shipped_model), cmocka_unit_test(test_integers),
+		cmocka_unit_test(test_refusals),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
