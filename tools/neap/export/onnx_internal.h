@@ -111,7 +111,8 @@ const char *x_real(struct exporter *x, uint32_t t, const struct layout *l);
 struct layout x_layout_of(struct exporter *x, uint32_t t);
 void x_add_form(struct exporter *x, uint32_t t, const struct layout *l, const char *name);
 /* @name, a stored value of @t's type and range, with a new shape. */
-const char *x_reshape(struct exporter *x, uint32_t t, const char *name, uint32_t rank, const int64_t *dim);
+const char *x_reshape(struct exporter *x, uint32_t t, const char *name, uint32_t rank,
+		      const int64_t *dim);
 const char *x_quantise(struct exporter *x, const char *real, struct ne_quant q, enum ne_dtype type,
 		       const char *out);
 const char *x_dequantise(struct exporter *x, const char *stored, struct ne_quant q,
