@@ -35,7 +35,18 @@ $(O)/tests/kernels/check: $(call obj,$(KERNEL_SRC)) $(ENGINE_LIB)
 	$(call say,LD,$@)
 	$(Q)$(link) -lm
 
-tests: all $(UNIT) $(SYSTEM) $(O)/tests/kernels/check $(O)/tests/demo
+# Whole models for arm64, and a plug-in of the emulator that counts their instructions.
+$(O)/tests/arm64/run_model: $(O)/obj/tests/arm64/run_model.o $(ENGINE_LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(link) $(if $(CROSS),-static) -lm
+$(O)/tests/arm64/count.so: $(O)/obj/tests/arm64/count.o
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(link) -shared
+$(O)/obj/tests/arm64/count.o: NEAP_CFLAGS += -fPIC
+
+tests: all $(UNIT) $(SYSTEM) $(O)/tests/kernels/check $(O)/tests/arm64/run_model $(O)/tests/demo
 
 # ---- running them ----
 NEAP_DATA ?= ../shared/data
@@ -48,7 +59,7 @@ check-build: tests $(BENCH)
 		build-asan/bin/neapd build-asan/bin/neap asan-units
 	@$(MAKE) --no-print-directory O=build-tsan SAN=thread CFLAGS='-O1 -g' build-tsan/bin/neapd
 	@$(MAKE) --no-print-directory O=build-arm64 CROSS=aarch64-linux-gnu- \
-		build-arm64/tests/kernels/check
+		build-arm64/tests/kernels/check build-arm64/tests/arm64/run_model
 	@$(MAKE) --no-print-directory fuzz-build
 
 .PHONY: asan-units

@@ -32,6 +32,7 @@ struct ne_conv_s8 {
 	const int8_t *pad; /* ic elements */
 	uint32_t n_pix, taps, ic, oc;
 	const int8_t *w;
+	bool w_above_min;                    /* no weight is -128: two products fit in s16 */
 	size_t w_tap_stride, w_block_stride; /* bytes */
 	const int32_t *bias; /* zero points of the input and the table's shift already in it */
 	const float *mult;
@@ -119,7 +120,7 @@ struct ne_add_s8 {
 
 struct ne_kernels {
 	const char *cpu;                 /* "c", "sse41", ... the best set in it */
-	uint32_t conv_s8_nr, conv_s8_kr; /* nr <= 32, kr 1, 2 or 4 */
+	uint32_t conv_s8_nr, conv_s8_kr; /* nr <= 32, kr a power of two up to 16 */
 	int32_t conv_s8_shift;           /* 0, or 128 where x is taken as u8 */
 	uint32_t conv_f32_nr;            /* <= 32 */
 

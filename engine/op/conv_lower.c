@@ -25,6 +25,7 @@ struct conv {
 	uint32_t n_pix, taps, ic, oc, groups; /* ic, oc: of one group */
 	uint32_t nr;
 	bool patches;
+	bool w_above_min; /* s8: see ne_conv_s8 */
 	const int32_t *ind;
 	const struct ne_packed *packed;
 };
@@ -220,7 +221,7 @@ static int pack_weights(struct ne_lower *lw, struct conv *c)
 }
 
 /* Sums of the active weights of each output channel, for the zero point's correction. */
-static int sum_weights(struct ne_lower *lw, const struct conv *c, int64_t **ret_sum,
+static int sum_weights(struct ne_lower *lw, struct conv *c, int64_t **ret_sum,
 		       int64_t **ret_magnitude)
 {
 	const struct ne_tensor *w = &lw->g->tensor[c->n->in[1]];
@@ -233,11 +234,13 @@ static int sum_weights(struct ne_lower *lw, const struct conv *c, int64_t **ret_
 		free(mag);
 		return ne_lower_no_memory(lw, c->n);
 	}
+	c->w_above_min = true;
 	for (size_t o = 0; o < oc; o++)
 		for (size_t t = 0; t < c->taps; t++, v += full_ic)
 			for (size_t i = 0; i < c->ic; i++) {
 				sum[o] += v[i];
 				mag[o] += abs(v[i]);
+				c->w_above_min &= v[i] > INT8_MIN;
 			}
 	*ret_sum = sum;
 	*ret_magnitude = mag;
@@ -314,6 +317,7 @@ static int lower_s8(struct ne_lower *lw, struct conv *c)
 		.ic = c->ic,
 		.oc = c->oc,
 		.w = c->packed->w,
+		.w_above_min = c->w_above_min,
 		.w_tap_stride = c->packed->tap_stride,
 		.w_block_stride = c->packed->block_stride,
 		.bias = ch.bias,

@@ -49,8 +49,8 @@ static size_t y_elements(const struct shape *s)
 	return (s->n_pix - 1) * s->y_stride + s->oc;
 }
 
-/* Weights [oc][taps][ic] at full size, freed by the caller. */
-static int8_t *draw_weights_s8(struct check *c, const struct shape *s)
+/* Weights [oc][taps][ic] at full size, freed by the caller; half of the time none is -128. */
+static int8_t *draw_weights_s8(struct check *c, const struct shape *s, bool *ret_above_min)
 {
 	const size_t n = (size_t)s->packed_oc * s->taps * s->packed_ic;
 	int8_t *w = malloc(n);
@@ -58,6 +58,10 @@ static int8_t *draw_weights_s8(struct check *c, const struct shape *s)
 	if (!w)
 		abort();
 	check_fill_s8(c, w, n);
+	*ret_above_min = check_one_in(c, 2);
+	if (*ret_above_min)
+		for (size_t i = 0; i < n; i++)
+			w[i] = NE_MAX(w[i], -INT8_MAX);
 	return w;
 }
 
@@ -114,10 +118,12 @@ static bool run_s8(struct check *c)
 	struct shape s;
 	struct ne_conv_s8 a;
 	int8_t *w, *want;
+	bool above_min;
 
 	draw_shape(c, &s);
-	w = draw_weights_s8(c, &s);
+	w = draw_weights_s8(c, &s, &above_min);
 	draw_conv_s8(c, &s, w, &a);
+	a.w_above_min = above_min;
 	check_output(c, y_elements(&s), 1, &a.y, &want);
 	for (uint32_t p = 0; p < s.n_pix; p++)
 		for (uint32_t o = 0; o < s.oc; o++) {
@@ -279,10 +285,12 @@ static void bench_s8(struct check *c)
 			const struct ne_kernels *k;
 			struct ne_conv_s8 a;
 		} job = {.k = c->k};
-		int8_t *w = draw_weights_s8(c, &s), *want;
+		bool above_min;
+		int8_t *w = draw_weights_s8(c, &s, &above_min), *want;
 
 		check_reset();
 		draw_conv_s8(c, &s, w, &job.a);
+		job.a.w_above_min = above_min;
 		layer_ind((int32_t *)(uintptr_t)job.a.ind, &s);
 		check_output(c, y_elements(&s), 1, &job.a.y, &want);
 		check_time(c, layers[i].label, (double)s.n_pix * s.taps * s.ic * s.oc, "MAC",

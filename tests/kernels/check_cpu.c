@@ -23,8 +23,8 @@ static bool whole(const struct ne_kernels *k)
 			return false;
 	}
 	return k->cpu && k->conv_s8_nr >= 1 && k->conv_s8_nr <= 32 && k->conv_f32_nr >= 1 &&
-	       k->conv_f32_nr <= 32 &&
-	       (k->conv_s8_kr == 1 || k->conv_s8_kr == 2 || k->conv_s8_kr == 4) &&
+	       k->conv_f32_nr <= 32 && k->conv_s8_kr && k->conv_s8_kr <= 16 &&
+	       !(k->conv_s8_kr & (k->conv_s8_kr - 1)) &&
 	       (k->conv_s8_shift == 0 || k->conv_s8_shift == 128);
 }
 

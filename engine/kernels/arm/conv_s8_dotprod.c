@@ -1,89 +1,129 @@
 /* SPDX-License-Identifier: MIT */
-/* Convolution and dense, s8, NEON with dot product: 8 output channels a block, 4 input channels a
- * step, 4 steps for each vector of inputs. */
+/* Convolution and dense, s8, NEON with dot product: 16 output channels a block, 4 input channels a
+ * step; a vector of 16 inputs serves 4 steps, a lane each. */
 #include "engine/kernels/arm/store_s8.h"
 
-typedef struct ne_conv_s8 tile_args;
-typedef int8_t tile_in;
-typedef int8_t tile_w;
-typedef int8_t tile_x;
-typedef int32x4_t tile_vec;
-#define TILE_LANES  4
-#define TILE_VPB    2
-#define TILE_NR     8u
-#define TILE_KR     4u
-#define TILE_MAX_NB 2u
-#define TILE_MAX_MR 8
-#define TILE_MR(nb) ((nb) == 2 ? 5u : 8u)
-#define TILE_LIST   TILES_8(1) TILES_5(2)
+#define NR          16u
+#define KR          4u
+#define MAX_MR      8u
+#define TALLEST(oc) ((oc) <= 8 ? 8u : 5u)
+#define TILES      \
+	TILE(1, 0) \
+	TILE(2, 0) \
+	TILE(3, 0) \
+	TILE(4, 0) \
+	TILE(5, 0) \
+	TILE(1, 1) TILE(2, 1) TILE(3, 1) TILE(4, 1) TILE(5, 1) TILE(6, 1) TILE(7, 1) TILE(8, 1)
 
-static inline void tile_gather(int8_t *d, const int8_t *s, uint32_t n)
+typedef int32x4_t conv_sum;
+#define VECTORS(half)       ((half) ? 2 : 4) /* of a pixel's sums */
+#define CONV_SUMS(mr, half) ((mr)*VECTORS(half))
+
+CONV_INLINE void tile_init(const struct ne_conv_s8 *a, int32x4_t *sum, uint32_t o, const int mr,
+			   const int half)
 {
-	static const int8_t zero[4];
-	const uint32_t rest = -n & 3;
+	const int nv = VECTORS(half);
 
-	for (; n >= 16; n -= 16, s += 16, d += 16)
-		vst1q_s8(d, vld1q_s8(s));
-	for (; n >= 4; n -= 4, s += 4, d += 4)
-		memcpy(d, s, 4);
-	for (; n; n--)
-		*d++ = *s++;
-	memcpy(d, zero, rest);
+	CONV_UNROLL
+	for (int v = 0; v < nv; v++)
+		sum[v] = vld1q_s32(a->bias + o + 4 * v);
+	CONV_UNROLL
+	for (int i = nv; i < mr * nv; i++)
+		sum[i] = sum[i - nv];
 }
 
-static inline int32x4_t tile_load_x(const int8_t *x)
+/* One step: lane @lane of each pixel's inputs. */
+CONV_INLINE void dot(int32x4_t *sum, const int8x16_t *x, const int8_t **w, const int lane,
+		     const int mr, const int half)
 {
-	int32_t v;
+	const int nv = VECTORS(half);
+	int8x16x4_t wv;
 
-	memcpy(&v, x, sizeof(v));
-	return vdupq_n_s32(v);
+	if (half) {
+		const int8x16x2_t two = vld1q_s8_x2(*w);
+
+		wv.val[0] = two.val[0];
+		wv.val[1] = two.val[1];
+	} else {
+		wv = vld1q_s8_x4(*w);
+	}
+	CONV_STEP(*w, NR * KR);
+	CONV_UNROLL
+	for (int i = 0; i < mr; i++) {
+		CONV_UNROLL
+		for (int v = 0; v < nv; v++)
+			sum[i * nv + v] = vdotq_laneq_s32(sum[i * nv + v], wv.val[v], x[i], lane);
+	}
 }
 
-static inline int32x4_t tile_load_w(const int8_t *w)
+CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8_t **px,
+			  const int8_t *w, uint32_t n, const int mr, const int half)
 {
-	return vreinterpretq_s32_s8(vld1q_s8(w));
+	const int8_t *x[MAX_MR];
+	int8x16_t xv[MAX_MR];
+
+	(void)a;
+	CONV_UNROLL
+	for (int i = 0; i < mr; i++)
+		x[i] = px[i];
+	for (; n >= 16; n -= 16) {
+		CONV_UNROLL
+		for (int i = 0; i < mr; i++) {
+			xv[i] = vld1q_s8(x[i]);
+			x[i] += 16;
+		}
+		dot(sum, xv, &w, 0, mr, half);
+		dot(sum, xv, &w, 1, mr, half);
+		dot(sum, xv, &w, 2, mr, half);
+		dot(sum, xv, &w, 3, mr, half);
+	}
+	if (n >= 8) {
+		CONV_UNROLL
+		for (int i = 0; i < mr; i++) {
+			xv[i] = vcombine_s8(vld1_s8(x[i]), vdup_n_s8(0));
+			x[i] += 8;
+		}
+		dot(sum, xv, &w, 0, mr, half);
+		dot(sum, xv, &w, 1, mr, half);
+		n -= 8;
+	}
+	if (n) {
+		CONV_UNROLL
+		for (int i = 0; i < mr; i++)
+			xv[i] = load_up_to_7(x[i], n);
+		dot(sum, xv, &w, 0, mr, half);
+		if (n > 4)
+			dot(sum, xv, &w, 1, mr, half);
+	}
 }
 
-static inline int32x4_t tile_dot(int32x4_t acc, int32x4_t x, int32x4_t w)
+CONV_INLINE void tile_store(const struct ne_conv_s8 *a, const int32x4_t *sum, uint32_t p,
+			    uint32_t o, const int mr, const int half)
 {
-	return vdotq_s32(acc, vreinterpretq_s8_s32(w), vreinterpretq_s8_s32(x));
+	const struct requant q = requant_of(a->zp, a->lo, a->hi);
+	const float *m = a->mult + o;
+	const uint32_t n = a->oc - o;
+	int8_t *y = a->y + p * a->y_stride + o;
+
+	if (half) {
+		const float32x4_t m0 = vld1q_f32(m), m1 = vld1q_f32(m + 4);
+
+		CONV_UNROLL
+		for (int i = 0; i < mr; i++, y += a->y_stride)
+			store_up_to_8(y, requant_8(&q, sum[i * 2], sum[i * 2 + 1], m0, m1), n);
+	} else {
+		const float32x4_t mult[4] = {vld1q_f32(m), vld1q_f32(m + 4), vld1q_f32(m + 8),
+					     vld1q_f32(m + 12)};
+
+		CONV_UNROLL
+		for (int i = 0; i < mr; i++, y += a->y_stride)
+			store_up_to_16(y, requant_16(&q, sum + i * 4, mult), n);
+	}
 }
 
-/* Four steps: a lane of each pixel's vector of 16 inputs at a time. */
-#define TILE_WIDE 4
-#define STEP(g)                                                                            \
-	do {                                                                               \
-		int32x4_t *set = acc + (g) % ways * mr * nv;                               \
-		int8x16_t wv[4];                                                           \
-                                                                                           \
-		TILE_UNROLL                                                                \
-		for (int v = 0; v < nv; v++)                                               \
-			wv[v] = vld1q_s8(w + v / 2 * block_stride + v % 2 * 16 + (g)*32);  \
-		TILE_UNROLL                                                                \
-		for (int i = 0; i < mr; i++) {                                             \
-			TILE_UNROLL                                                        \
-			for (int v = 0; v < nv; v++)                                       \
-				set[i * nv + v] =                                          \
-					vdotq_laneq_s32(set[i * nv + v], wv[v], xv[i], g); \
-		}                                                                          \
-	} while (0)
-#define tile_wide(acc, x, w, block_stride, mr, nb, ways)      \
-	do {                                                  \
-		const int nv = (nb)*2;                        \
-		int8x16_t xv[8];                              \
-                                                              \
-		TILE_UNROLL                                   \
-		for (int i = 0; i < (mr); i++)                \
-			xv[i] = vld1q_s8((x) + i * TILE_ROW); \
-		STEP(0);                                      \
-		STEP(1);                                      \
-		STEP(2);                                      \
-		STEP(3);                                      \
-	} while (0)
-
-#include "engine/kernels/conv_tile.h"
+#include "engine/kernels/arm/conv_s8.h"
 
 void ne_conv_s8_dotprod(const struct ne_conv_s8 *a)
 {
-	tile_conv(a);
+	conv_s8(a);
 }

@@ -1,34 +1,89 @@
 /* SPDX-License-Identifier: MIT */
-/* What the s8 convolutions of arm64 share: requantising and storing a tile of two vectors of 4
- * output channels a block. Included before conv_tile.h. */
+/* What the s8 kernels of arm64 share: loads of a few bytes, the requantisation, stores. */
+#ifndef NE_ARM_STORE_S8_H
+#define NE_ARM_STORE_S8_H
+
 #include <arm_neon.h>
 
 #include "engine/kernels/kernels.h"
 
-static inline int32x4_t tile_init(const struct ne_conv_s8 *a, uint32_t o)
+/* GCC's scheduling before register allocation loads more weights than there are registers, its
+ * partial redundancy elimination makes second copies of all sums live, its loops' patterns clear sums
+ * by memset(), which keeps them in memory. CONV_STEP keeps a pointer that is advanced: rather than
+ * offsets, which loads of several vectors have not. */
+#ifdef __clang__
+#define CONV_UNROLL _Pragma("unroll")
+#define CONV_FN
+#else
+#define CONV_UNROLL _Pragma("GCC unroll 32")
+#define CONV_FN                                                                          \
+	__attribute__((optimize("no-tree-pre", "no-schedule-insns", "no-tree-vectorize", \
+				"no-tree-loop-distribute-patterns")))
+#endif
+#define CONV_STEP(p, n)            \
+	do {                       \
+		(p) += (n);        \
+		asm("" : "+r"(p)); \
+	} while (0)
+#define CONV_INLINE static inline __attribute__((always_inline))
+
+/* The first @n of 8 bytes, 0 < n < 8; the others, and the upper half, are zero. */
+static inline int8x16_t load_up_to_7(const int8_t *x, uint32_t n)
 {
-	return vld1q_s32(a->bias + o);
+	uint64_t v = 0;
+	uint32_t four = 0;
+
+	if (n & 4) {
+		memcpy(&four, x, 4);
+		x += 4;
+	}
+	for (uint32_t i = n & 3; i; i--)
+		v = v << 8 | (uint8_t)x[i - 1];
+	v = n & 4 ? v << 32 | four : v;
+	return vcombine_s8(vcreate_s8(v), vdup_n_s8(0));
 }
 
-static inline int32x4_t tile_add(int32x4_t a, int32x4_t b)
+/* Of one tensor: what all channels share. */
+struct requant {
+	int16x8_t zp;
+	int8x16_t lo, hi;
+};
+
+static inline struct requant requant_of(int32_t zp, int32_t lo, int32_t hi)
 {
-	return vaddq_s32(a, b);
+	return (struct requant){vdupq_n_s16((int16_t)zp), vdupq_n_s8((int8_t)lo),
+				vdupq_n_s8((int8_t)hi)};
 }
 
 /* Conversion, narrowing and addition all saturate: as good as clamping first. */
-static inline int16x4_t scale_s16(int32x4_t acc, const float *mult)
+static inline int32x4_t scale_s32(int32x4_t sum, float32x4_t mult)
 {
-	return vqmovn_s32(vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(acc), vld1q_f32(mult))));
+	return vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sum), mult));
 }
 
-static inline int8x8_t requantise(int32x4_t a, int32x4_t b, const float *mult, int16x8_t zp,
-				  int8x8_t lo, int8x8_t hi)
+CONV_INLINE int16x8_t scale_8(int32x4_t a, int32x4_t b, float32x4_t ma, float32x4_t mb)
 {
-	const int16x8_t q = vcombine_s16(scale_s16(a, mult), scale_s16(b, mult + 4));
-
-	return vmin_s8(vmax_s8(vqmovn_s16(vqaddq_s16(q, zp)), lo), hi);
+	return vqmovn_high_s32(vqmovn_s32(scale_s32(a, ma)), scale_s32(b, mb));
 }
 
+CONV_INLINE int8x8_t requant_8(const struct requant *q, int32x4_t a, int32x4_t b, float32x4_t ma,
+			       float32x4_t mb)
+{
+	const int8x8_t v = vqmovn_s16(vqaddq_s16(scale_8(a, b, ma, mb), q->zp));
+
+	return vmin_s8(vmax_s8(v, vget_low_s8(q->lo)), vget_low_s8(q->hi));
+}
+
+CONV_INLINE int8x16_t requant_16(const struct requant *q, const int32x4_t sum[4],
+				 const float32x4_t mult[4])
+{
+	const int16x8_t a = vqaddq_s16(scale_8(sum[0], sum[1], mult[0], mult[1]), q->zp);
+	const int16x8_t b = vqaddq_s16(scale_8(sum[2], sum[3], mult[2], mult[3]), q->zp);
+
+	return vminq_s8(vmaxq_s8(vqmovn_high_s16(vqmovn_s16(a), b), q->lo), q->hi);
+}
+
+/* The first @n of 8 and of 16. */
 static inline void store_up_to_8(int8_t *y, int8x8_t v, uint32_t n)
 {
 	uint64_t bits = vget_lane_u64(vreinterpret_u64_s8(v), 0);
@@ -41,33 +96,16 @@ static inline void store_up_to_8(int8_t *y, int8x8_t v, uint32_t n)
 		*y++ = (int8_t)bits;
 }
 
-static inline __attribute__((always_inline)) void tile_store(const struct ne_conv_s8 *a,
-							     const int32x4_t *acc, const int mr,
-							     const int nb, uint32_t p, uint32_t o)
+static inline void store_up_to_16(int8_t *y, int8x16_t v, uint32_t n)
 {
-	const uint32_t tail = a->oc - o - (uint32_t)(nb - 1) * 8;
-	const int16x8_t zp = vdupq_n_s16((int16_t)a->zp);
-	const int8x8_t lo = vdup_n_s8((int8_t)a->lo), hi = vdup_n_s8((int8_t)a->hi);
-	int8_t *y = a->y + p * a->y_stride + o;
-
-#ifdef __clang__
-#pragma unroll
-#else
-#pragma GCC unroll 8
-#endif
-	for (int i = 0; i < mr; i++, y += a->y_stride) {
-#ifdef __clang__
-#pragma unroll
-#else
-#pragma GCC unroll 2
-#endif
-		for (int b = 0; b < nb; b++) {
-			const int v = (i * nb + b) * 2;
-
-			store_up_to_8(
-				y + b * 8,
-				requantise(acc[v], acc[v + 1], a->mult + o + b * 8, zp, lo, hi),
-				b == nb - 1 ? tail : 8);
-		}
+	if (n >= 16) {
+		vst1q_s8(y, v);
+	} else if (n > 8) {
+		vst1_s8(y, vget_low_s8(v));
+		store_up_to_8(y + 8, vget_high_s8(v), n - 8);
+	} else {
+		store_up_to_8(y, vget_low_s8(v), n);
 	}
 }
+
+#endif

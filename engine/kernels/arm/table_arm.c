@@ -10,7 +10,7 @@ static void init_neon(struct ne_kernels *k)
 	k->cpu = "neon";
 	k->conv_s8 = ne_conv_s8_neon;
 	k->conv_s8_nr = 8;
-	k->conv_s8_kr = 1;
+	k->conv_s8_kr = 16;
 	k->conv_s8_shift = 0;
 	k->conv_f32 = ne_conv_f32_neon;
 	k->conv_f32_nr = 8;
@@ -23,7 +23,7 @@ static void init_dotprod(struct ne_kernels *k)
 {
 	k->cpu = "dotprod";
 	k->conv_s8 = ne_conv_s8_dotprod;
-	k->conv_s8_nr = 8;
+	k->conv_s8_nr = 16;
 	k->conv_s8_kr = 4;
 	k->conv_s8_shift = 0;
 }
