@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/* Element by element: sums and products, functions of one value, softmax, changes of type. */
+#include "tools/neap/import/tflite_internal.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { SOFTMAX_BETA };
+
+/* ---- of two tensors ---- */
+
+/* Both as s8 where both are quantised and so is the output, else both as f32. */
+static int import_binary(struct tflite *t, const struct tflite_node *n, enum ne_op op)
+{
+	struct ne_attr attr = {.groups = 1};
+	uint32_t in[2];
+	int a = tflite_in_id(t, n, 0), b = tflite_in_id(t, n, 1);
+
+	if (a < 0 || b < 0)
+		return a < 0 ? a : b;
+	if (tflite_real(t, a) != tflite_real(t, b)) {
+		a = tflite_emit_real(t, n, a);
+		b = tflite_emit_real(t, n, b);
+		if (a < 0 || b < 0)
+			return a < 0 ? a : b;
+	}
+	in[0] = (uint32_t)a;
+	in[1] = (uint32_t)b;
+	return tflite_set_out_act(t, n, op, &attr, 2, in, fb_s8(&n->opt, 0, 0));
+}
+
+int tflite_add(struct tflite *t, const struct tflite_node *n)
+{
+	return import_binary(t, n, NE_OP_ADD);
+}
+
+int tflite_mul(struct tflite *t, const struct tflite_node *n)
+{
+	return import_binary(t, n, NE_OP_MUL);
+}
+
+/* ---- of one ---- */
+
+static int import_unary(struct tflite *t, const struct tflite_node *n, enum ne_op op)
+{
+	struct ne_attr attr = {.groups = 1};
+	int id = tflite_in_id(t, n, 0);
+	uint32_t in = (uint32_t)id;
+
+	return id < 0 ? id : tflite_set_out_act(t, n, op, &attr, 1, &in, TFLITE_ACT_NONE);
+}
+
+int tflite_relu(struct tflite *t, const struct tflite_node *n)
+{
+	return import_unary(t, n, NE_OP_RELU);
+}
+
+int tflite_relu6(struct tflite *t, const struct tflite_node *n)
+{
+	return import_unary(t, n, NE_OP_RELU6);
+}
+
+int tflite_hard_swish(struct tflite *t, const struct tflite_node *n)
+{
+	return import_unary(t, n, NE_OP_HARDSWISH);
+}
+
+int tflite_logistic(struct tflite *t, const struct tflite_node *n)
+{
+	return import_unary(t, n, NE_OP_SIGMOID);
+}
+
+int tflite_tanh(struct tflite *t, const struct tflite_node *n)
+{
+	return import_unary(t, n, NE_OP_TANH);
+}
+
+/* exp(beta * x) / sum: along the last axis. A beta other than 1 is a product before it, in f32. */
+int tflite_softmax(struct tflite *t, const struct tflite_node *n)
+{
+	static const struct ne_shape one = {1, {1}};
+	float beta = fb_f32(&n->opt, SOFTMAX_BETA, 0), *v;
+	struct ne_attr attr = {.groups = 1};
+	int id = tflite_in_id(t, n, 0), k;
+	uint32_t in[2];
+
+	if (id < 0)
+		return id;
+	if (!isfinite(beta))
+		return tflite_fail(t, n, EINVAL, "beta is not a number");
+	if (beta < 1 || beta > 1) {
+		id = tflite_emit_real(t, n, id);
+		if (id < 0)
+			return id;
+		NE_RETURN_IF(tflite_const_alloc(t, n, sizeof(*v), &v));
+		*v = beta;
+		k = tflite_emit_const(t, n, NE_F32, &one, v, (struct ne_quant){0});
+		if (k < 0)
+			return k;
+		in[0] = (uint32_t)id;
+		in[1] = (uint32_t)k;
+		id = tflite_emit(t, n, NE_OP_MUL, &attr, 2, in, (struct ne_quant){0});
+		if (id < 0)
+			return id;
+	}
+	if (!tflite_shape_of(t, id)->rank)
+		return tflite_fail(t, n, EINVAL, "a single value has no axis");
+	attr.axis = (int32_t)tflite_shape_of(t, id)->rank - 1;
+	in[0] = (uint32_t)id;
+	return tflite_set_out_act(t, n, NE_OP_SOFTMAX, &attr, 1, in, TFLITE_ACT_NONE);
+}
+
+/* ---- types ---- */
+
+/* To what the output is declared as: from f32, or from one quantisation to another. */
+int tflite_quantize(struct tflite *t, const struct tflite_node *n)
+{
+	const struct tflite_tensor *y = tflite_out(t, n, 0);
+	struct ne_quant q;
+	int id = tflite_in_id(t, n, 0);
+
+	if (id < 0)
+		return id;
+	if (!y)
+		return tflite_fail(t, n, EINVAL, "output 0 is missing");
+	q = tflite_quant(y);
+	if (!(q.scale > 0))
+		return tflite_fail(t, n, EOPNOTSUPP,
+				   "to type %d, or without one scale; int8 and uint8 are supported",
+				   (int)y->type);
+	return tflite_set_out(t, n, 0, tflite_emit_quantised(t, n, id, NE_S8, q));
+}
+
+/* float16 and quantised constants become f32 constants, values a node of their own. */
+int tflite_dequantize(struct tflite *t, const struct tflite_node *n)
+{
+	const struct tflite_tensor *x = tflite_in(t, n, 0);
+	struct ne_shape shape;
+	float *v;
+	int id;
+
+	if (x && x->id < 0 && x->data) {
+		shape = tflite_shape(x);
+		NE_RETURN_IF(tflite_reals(t, n, x, &v));
+		id = tflite_emit_const(t, n, NE_F32, &shape, v, (struct ne_quant){0});
+		return tflite_set_out(t, n, 0, id);
+	}
+	return tflite_set_out(t, n, 0, tflite_in_real(t, n, 0));
+}

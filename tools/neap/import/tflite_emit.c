@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* Writing the neap graph: each node's output gets the shape that the engine infers. */
+#include "tools/neap/import/tflite_internal.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+bool tflite_real(const struct tflite *t, int id)
+{
+	return t->g->tensor[id].dtype == NE_F32;
+}
+
+const struct ne_shape *tflite_shape_of(const struct tflite *t, int id)
+{
+	return &t->g->tensor[id].shape;
+}
+
+int tflite_remember(struct tflite *t, int id, struct ne_quant q)
+{
+	uint32_t more = t->quant_capacity ? t->quant_capacity : 64;
+	struct ne_quant *p;
+
+	while (more <= (uint32_t)id)
+		more *= 2;
+	if (more > t->quant_capacity) {
+		p = realloc(t->quant, more * sizeof(*p));
+		if (!p)
+			return ne_fail(t->err, ENOMEM, "no memory");
+		memset(p + t->quant_capacity, 0, (more - t->quant_capacity) * sizeof(*p));
+		t->quant = p;
+		t->quant_capacity = more;
+	}
+	t->quant[id] = q;
+	return id;
+}
+
+/* Tensors made on the way to a TFLite tensor are called after it. */
+static void tensor_name(const struct tflite *t, const struct tflite_node *n, char *buf,
+			size_t bytes)
+{
+	const struct tflite_tensor *y = tflite_out(t, n, 0);
+
+	snprintf(buf, bytes, "%.200s~%u", y ? y->name : "", t->g->n_tensor);
+}
+
+struct output {
+	enum ne_dtype type;
+	struct ne_quant q;
+	struct ne_shape guess;
+};
+
+static int emit_typed(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		      const struct ne_attr *attr, uint32_t n_in, const uint32_t *in,
+		      const struct output *y)
+{
+	struct ne_shape shapes[NE_MAX_IO] = {{0}}, shape = y->guess;
+	char name[TFLITE_NAME_MAX];
+	uint32_t out;
+	int id, node;
+
+	if (n_in > NE_MAX_IO)
+		return tflite_fail(t, n, E2BIG, "%u inputs, at most %u", n_in, NE_MAX_IO);
+	tensor_name(t, n, name, sizeof(name));
+	id = ne_graph_add_tensor(t->g, name, y->type, &shape);
+	if (id < 0)
+		return tflite_fail(t, n, -id, "the output's tensor cannot be added");
+	out = (uint32_t)id;
+	node = ne_graph_add_node(t->g, op, name, n_in, in, 1, &out, attr);
+	if (node < 0)
+		return tflite_fail(t, n, -node, "the node cannot be added");
+	for (uint32_t i = 0; i < n_in; i++)
+		if (in[i] != NE_NONE)
+			shapes[i] = t->g->tensor[in[i]].shape;
+	NE_RETURN_IF(ne_shape_infer(t->g, (uint32_t)node, shapes, &shape, t->err));
+	if (!ne_shape_elements(&shape))
+		return tflite_fail(t, n, E2BIG, "an output of more than %zu elements",
+				   NE_MAX_ELEMENTS);
+	t->g->tensor[out].shape = shape;
+	return tflite_remember(t, id, y->q);
+}
+
+int tflite_emit(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		const struct ne_attr *attr, uint32_t n_in, const uint32_t *in, struct ne_quant q)
+{
+	struct output y = {q.scale > 0 ? NE_S8 : NE_F32, q, *tflite_shape_of(t, (int)in[0])};
+
+	return emit_typed(t, n, op, attr, n_in, in, &y);
+}
+
+int tflite_emit_unary(struct tflite *t, const struct tflite_node *n, enum ne_op op, int x,
+		      struct ne_quant q)
+{
+	struct ne_attr attr = {.groups = 1};
+	uint32_t in = (uint32_t)x;
+
+	return x < 0 ? x : tflite_emit(t, n, op, &attr, 1, &in, q);
+}
+
+int tflite_emit_reshape(struct tflite *t, const struct tflite_node *n, int x,
+			const struct ne_shape *shape)
+{
+	struct ne_attr attr = {.groups = 1};
+	struct output y = {.guess = *shape};
+	uint32_t in = (uint32_t)x;
+
+	if (x < 0)
+		return x;
+	y.type = t->g->tensor[x].dtype;
+	y.q = t->quant[x];
+	return emit_typed(t, n, NE_OP_RESHAPE, &attr, 1, &in, &y);
+}
+
+int tflite_emit_real(struct tflite *t, const struct tflite_node *n, int x)
+{
+	if (x < 0 || tflite_real(t, x))
+		return x;
+	return tflite_emit_unary(t, n, NE_OP_DEQUANTISE, x, (struct ne_quant){0});
+}
+
+int tflite_emit_quantised(struct tflite *t, const struct tflite_node *n, int x, enum ne_dtype type,
+			  struct ne_quant q)
+{
+	struct ne_attr attr = {.groups = 1};
+	struct output y = {.type = type, .q = q};
+	uint32_t in = (uint32_t)x;
+
+	if (x < 0)
+		return x;
+	y.guess = *tflite_shape_of(t, x);
+	return emit_typed(t, n, NE_OP_QUANTISE, &attr, 1, &in, &y);
+}
+
+/* ---- constants ---- */
+
+int tflite_const_alloc(struct tflite *t, const struct tflite_node *n, size_t bytes, void *ret)
+{
+	void *p;
+
+	if (bytes > t->const_limit - t->const_bytes)
+		return tflite_fail(t, n, E2BIG,
+				   "the constants take more than %zu bytes, far more than the file",
+				   t->const_limit);
+	p = ne_alloc_aligned(bytes);
+	if (!p)
+		return tflite_fail(t, n, ENOMEM, "no memory");
+	t->const_bytes += bytes;
+	memcpy(ret, &p, sizeof(p));
+	return 0;
+}
+
+int tflite_const_drop(struct tflite *t, void *p, size_t bytes)
+{
+	free(p);
+	t->const_bytes -= bytes;
+	return 0;
+}
+
+int tflite_emit_const(struct tflite *t, const struct tflite_node *n, enum ne_dtype type,
+		      const struct ne_shape *shape, void *data, struct ne_quant q)
+{
+	char name[TFLITE_NAME_MAX];
+	int id;
+
+	tensor_name(t, n, name, sizeof(name));
+	id = ne_graph_add_const(t->g, name, type, shape, data);
+	return id < 0 ? tflite_fail(t, n, -id, "a constant cannot be added")
+		      : tflite_remember(t, id, q);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the parts of the TFLite importer share. The importer reads the main subgraph's tensors into
+ * an array, then turns the operators, which stand in execution order, into nodes one after another.
+ *
+ * Ownership: struct tflite owns its arrays; what its tensors point to lies in the file's bytes, or
+ * in `own` where it was worked out here. The graph belongs to the model being made.
+ */
+#ifndef NEAP_TOOL_TFLITE_INTERNAL_H
+#define NEAP_TOOL_TFLITE_INTERNAL_H
+
+#include "engine/model/model.h"
+#include "tools/neap/import/flatbuffer.h"
+#include "tools/neap/import/tflite.h"
+
+#define TFLITE_NAME_MAX 256u
+
+/* TensorType of the schema. */
+enum tflite_type {
+	TFLITE_F32 = 0,
+	TFLITE_F16 = 1,
+	TFLITE_S32 = 2,
+	TFLITE_U8 = 3,
+	TFLITE_S64 = 4,
+	TFLITE_BOOL = 6,
+	TFLITE_S16 = 7,
+	TFLITE_S8 = 9,
+	TFLITE_RESOURCE = 13,
+	TFLITE_S4 = 17,
+};
+
+/* ActivationFunctionType of the schema. */
+enum tflite_act {
+	TFLITE_ACT_NONE = 0,
+	TFLITE_ACT_RELU = 1,
+	TFLITE_ACT_RELU_N1_TO_1 = 2,
+	TFLITE_ACT_RELU6 = 3,
+	TFLITE_ACT_TANH = 4,
+};
+
+struct tflite_tensor {
+	char name[TFLITE_NAME_MAX];
+	enum tflite_type type;
+	uint32_t rank;
+	int32_t dim[NE_MAX_RANK];
+	bool shaped;         /* rank and dimensions are within the engine's limits */
+	const uint8_t *data; /* constants, else NULL */
+	size_t bytes;
+	void *own; /* data that was worked out here */
+	struct fb_vector scale, zero;
+	int32_t axis; /* of the scales */
+	bool variable;
+	int64_t id;     /* graph tensor that holds its values, -1 = none (yet) */
+	int64_t folded; /* graph constant made of it, -1 = none (yet) */
+};
+
+struct tflite {
+	struct fb fb;
+	struct fb_vector code, buffer, subgraph;
+	uint32_t n_tensor;
+	struct tflite_tensor *tensor;
+	struct ne_graph *g;
+	struct ne_quant *quant; /* by graph tensor; scale 0 = real values */
+	uint32_t quant_capacity;
+	size_t const_bytes, const_limit; /* of the constants made so far */
+	struct ne_error *err;
+};
+
+struct tflite_node {
+	uint32_t index; /* in the subgraph, for errors */
+	const char *op; /* name of the operator */
+	struct fb_vector in, out, intermediate;
+	struct fb_table opt; /* builtin options */
+};
+
+struct tflite_op {
+	int32_t code; /* BuiltinOperator of the schema */
+	const char *name;
+	int (*import)(struct tflite *t, const struct tflite_node *n);
+};
+
+const struct tflite_op *tflite_op_find(int32_t code);
+
+/* ne_fail() with the node's number and operator before the reason. */
+int tflite_fail(struct tflite *t, const struct tflite_node *n, int code, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* ---- tflite_tensor.c ---- */
+
+int tflite_tensors_read(struct tflite *t, const struct fb_table *subgraph);
+int tflite_tensor_decode(struct tflite *t, const struct fb_table *from, struct tflite_tensor *ret);
+size_t tflite_type_bytes(enum tflite_type type);
+size_t tflite_elements(const struct tflite_tensor *x);
+struct ne_shape tflite_shape(const struct tflite_tensor *x);
+/* Its s8 quantisation (uint8 less 128); scale 0 where it has none. */
+struct ne_quant tflite_quant(const struct tflite_tensor *x);
+/* Value @i of an integer constant. */
+int64_t tflite_int(const struct tflite_tensor *x, size_t i);
+/* The constant's real values, freed with free(). */
+int tflite_reals(struct tflite *t, const struct tflite_node *n, const struct tflite_tensor *x,
+		 float **ret);
+
+/* ---- tflite_node.c: what a node reads and writes ---- */
+
+/* Input or output @i, or NULL where it is absent. */
+struct tflite_tensor *tflite_in(const struct tflite *t, const struct tflite_node *n, uint32_t i);
+struct tflite_tensor *tflite_out(const struct tflite *t, const struct tflite_node *n, uint32_t i);
+/* Graph tensor of input @i: values or a constant, f32 or s8; negative errno. */
+int tflite_in_id(struct tflite *t, const struct tflite_node *n, uint32_t i);
+/* The same as f32, dequantised where it is s8. */
+int tflite_in_real(struct tflite *t, const struct tflite_node *n, uint32_t i);
+/* Integers of constant input @i: their number (0 where it is absent), or a negative errno. */
+int tflite_in_ints(struct tflite *t, const struct tflite_node *n, uint32_t i, int64_t *ret,
+		   uint32_t max);
+/* @axis of a tensor of @rank, negative ones counted from the end; -EINVAL out of range. */
+int tflite_axis(struct tflite *t, const struct tflite_node *n, int64_t axis, uint32_t rank);
+/* Output @i is graph tensor @id (which may be a negative errno): its shape must be the declared one.
+ * An f32 value is quantised where the file says that the output is. */
+int tflite_set_out(struct tflite *t, const struct tflite_node *n, uint32_t i, int id);
+/* The same for @op with activation @act (enum tflite_act) after it: fused or a node of its own. The
+ * output is quantised as output 0 of the node. */
+int tflite_set_out_act(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		       struct ne_attr *attr, uint32_t n_in, const uint32_t *in, int act);
+
+/* ---- tflite_emit.c: writing the graph. Each returns the id of the output tensor ---- */
+
+bool tflite_real(const struct tflite *t, int id); /* f32, not s8 */
+const struct ne_shape *tflite_shape_of(const struct tflite *t, int id);
+/* @q: quantisation of the output, whose type follows: s8, or f32 where its scale is 0. */
+int tflite_emit(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		const struct ne_attr *attr, uint32_t n_in, const uint32_t *in, struct ne_quant q);
+int tflite_emit_unary(struct tflite *t, const struct tflite_node *n, enum ne_op op, int x,
+		      struct ne_quant q);
+int tflite_emit_reshape(struct tflite *t, const struct tflite_node *n, int x,
+			const struct ne_shape *shape);
+/* A constant; @data is taken over, also on failure. */
+int tflite_emit_const(struct tflite *t, const struct tflite_node *n, enum ne_dtype type,
+		      const struct ne_shape *shape, void *data, struct ne_quant q);
+/* To f32 where it is s8. */
+int tflite_emit_real(struct tflite *t, const struct tflite_node *n, int x);
+/* From f32 or s8 @x to @type, NE_S8 or NE_U8, of quantisation @q. */
+int tflite_emit_quantised(struct tflite *t, const struct tflite_node *n, int x, enum ne_dtype type,
+			  struct ne_quant q);
+/* Memory for a constant of @bytes, which count against the limit. */
+int tflite_const_alloc(struct tflite *t, const struct tflite_node *n, size_t bytes, void *ret);
+/* Frees a constant that was only looked at; 0. */
+int tflite_const_drop(struct tflite *t, void *p, size_t bytes);
+/* Keeps how graph tensor @id is quantised. */
+int tflite_remember(struct tflite *t, int id, struct ne_quant q);
+
+/* ---- tflite_dense.c ---- */
+
+/* Input 1 as the weights of a node whose input is @x: f32 (dequantised where they are quantised and
+ * @x is not), s8, or u8 where they have a zero point. @shape: as the engine wants them, NULL = as
+ * they are. */
+int tflite_weights(struct tflite *t, const struct tflite_node *n, int x,
+		   const struct ne_shape *shape, uint32_t *ret);
+/* Input 2 as its bias, NE_NONE where there is none. */
+int tflite_bias(struct tflite *t, const struct tflite_node *n, int x, uint32_t *ret);
+
+/* ---- operators, by file ---- */
+
+#define TFLITE_OP(name) int tflite_##name(struct tflite *t, const struct tflite_node *n)
+/* tflite_window.c */
+TFLITE_OP(conv_2d);
+TFLITE_OP(depthwise_conv_2d);
+TFLITE_OP(average_pool_2d);
+TFLITE_OP(max_pool_2d);
+TFLITE_OP(mean);
+/* tflite_dense.c */
+TFLITE_OP(fully_connected);
+/* tflite_element.c */
+TFLITE_OP(add);
+TFLITE_OP(mul);
+TFLITE_OP(relu);
+TFLITE_OP(relu6);
+TFLITE_OP(hard_swish);
+TFLITE_OP(logistic);
+TFLITE_OP(tanh);
+TFLITE_OP(softmax);
+TFLITE_OP(quantize);
+TFLITE_OP(dequantize);
+/* tflite_layout.c */
+TFLITE_OP(concatenation);
+TFLITE_OP(reshape);
+TFLITE_OP(pad);
+TFLITE_OP(transpose);
+
+#endif

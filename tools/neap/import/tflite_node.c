@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading a node: inputs, outputs, errors that name it. */
+#include "tools/neap/import/tflite_internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int tflite_fail(struct tflite *t, const struct tflite_node *n, int code, const char *fmt, ...)
+{
+	char text[sizeof(t->err->text)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	return ne_fail(t->err, code, "node %u (%.40s): %s", n->index, n->op, text);
+}
+
+static struct tflite_tensor *tensor_of(const struct tflite *t, const struct fb_vector *v,
+				       uint32_t i)
+{
+	int32_t index = i < v->n ? fb_vector_s32(v, i) : -1;
+
+	return index >= 0 && (uint32_t)index < t->n_tensor ? &t->tensor[index] : NULL;
+}
+
+struct tflite_tensor *tflite_in(const struct tflite *t, const struct tflite_node *n, uint32_t i)
+{
+	return tensor_of(t, &n->in, i);
+}
+
+struct tflite_tensor *tflite_out(const struct tflite *t, const struct tflite_node *n, uint32_t i)
+{
+	return tensor_of(t, &n->out, i);
+}
+
+/* ---- inputs ---- */
+
+/* A constant read as values: f32, or s8 where it has one scale. */
+static int constant(struct tflite *t, const struct tflite_node *n, struct tflite_tensor *x)
+{
+	struct ne_shape shape = tflite_shape(x);
+	struct ne_quant q = tflite_quant(x);
+	size_t elements = tflite_elements(x);
+	uint8_t *s8;
+	float *real;
+
+	if (!shape.rank)
+		shape = (struct ne_shape){.rank = 1, .dim = {1}};
+	if (x->type == TFLITE_F32 || x->type == TFLITE_F16 ||
+	    ((x->type == TFLITE_S8 || x->type == TFLITE_U8) && x->scale.n > 1)) {
+		NE_RETURN_IF(tflite_reals(t, n, x, &real));
+		return tflite_emit_const(t, n, NE_F32, &shape, real, (struct ne_quant){0});
+	}
+	if (!(q.scale > 0))
+		return tflite_fail(t, n, EOPNOTSUPP,
+				   "constant '%.60s' holds plain integers; real or quantised values "
+				   "are supported here",
+				   x->name);
+	NE_RETURN_IF(tflite_const_alloc(t, n, elements, &s8));
+	for (size_t i = 0; i < elements; i++)
+		s8[i] = x->type == TFLITE_U8 ? x->data[i] ^ 0x80 : x->data[i];
+	return tflite_emit_const(t, n, NE_S8, &shape, s8, q);
+}
+
+int tflite_in_id(struct tflite *t, const struct tflite_node *n, uint32_t i)
+{
+	struct tflite_tensor *x = tflite_in(t, n, i);
+	int id;
+
+	if (!x)
+		return tflite_fail(t, n, EINVAL, "input %u is missing", i);
+	if (x->id >= 0)
+		return (int)x->id;
+	if (x->folded >= 0)
+		return (int)x->folded;
+	if (!x->data)
+		return tflite_fail(t, n, EINVAL,
+				   "input '%.80s' is read before anything supported writes it",
+				   x->name);
+	id = constant(t, n, x);
+	if (id >= 0)
+		x->folded = id;
+	return id;
+}
+
+int tflite_in_real(struct tflite *t, const struct tflite_node *n, uint32_t i)
+{
+	return tflite_emit_real(t, n, tflite_in_id(t, n, i));
+}
+
+int tflite_in_ints(struct tflite *t, const struct tflite_node *n, uint32_t i, int64_t *ret,
+		   uint32_t max)
+{
+	const struct tflite_tensor *x = tflite_in(t, n, i);
+	size_t elements;
+
+	if (!x)
+		return 0;
+	elements = tflite_elements(x);
+	if (!x->data || (x->type != TFLITE_S32 && x->type != TFLITE_S64))
+		return tflite_fail(t, n, EOPNOTSUPP, "'%.80s' must be a constant of integers",
+				   x->name);
+	if (elements > max)
+		return tflite_fail(t, n, EINVAL, "'%.80s' has %zu values, at most %u fit", x->name,
+				   elements, max);
+	for (size_t k = 0; k < elements; k++)
+		ret[k] = tflite_int(x, k);
+	return (int)elements;
+}
+
+int tflite_axis(struct tflite *t, const struct tflite_node *n, int64_t axis, uint32_t rank)
+{
+	int64_t a = axis < 0 ? axis + (int64_t)rank : axis;
+
+	if (a < 0 || a >= (int64_t)rank)
+		return tflite_fail(t, n, EINVAL, "axis %lld of a tensor of rank %u",
+				   (long long)axis, rank);
+	return (int)a;
+}
+
+/* ---- outputs ---- */
+
+static bool same_shape(const struct ne_shape *a, const struct ne_shape *b)
+{
+	return a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof(a->dim[0]));
+}
+
+/* To the type and quantisation that the file declares. */
+static int as_declared(struct tflite *t, const struct tflite_node *n, const struct tflite_tensor *y,
+		       int id)
+{
+	struct ne_quant q = tflite_quant(y), had = t->quant[id];
+
+	if (y->type == TFLITE_F32)
+		return tflite_emit_real(t, n, id);
+	if (y->type != TFLITE_S8 && y->type != TFLITE_U8)
+		return tflite_fail(t, n, EOPNOTSUPP,
+				   "output '%.60s' is of type %d; float32, int8 and uint8 are "
+				   "supported",
+				   y->name, (int)y->type);
+	if (!(q.scale > 0))
+		return tflite_fail(t, n, EOPNOTSUPP, "output '%.60s' has no scale, or several",
+				   y->name);
+	if (!memcmp(&q, &had, sizeof(q)))
+		return id;
+	return tflite_emit_quantised(t, n, id, NE_S8, q);
+}
+
+int tflite_set_out(struct tflite *t, const struct tflite_node *n, uint32_t i, int id)
+{
+	struct tflite_tensor *y = tflite_out(t, n, i);
+	struct ne_shape declared;
+	char *name;
+
+	if (id < 0)
+		return id;
+	if (!y)
+		return tflite_fail(t, n, EINVAL, "output %u is missing", i);
+	if (y->id >= 0 || y->data)
+		return tflite_fail(t, n, EINVAL, "output '%.80s' is written twice", y->name);
+	id = as_declared(t, n, y, id);
+	if (id < 0)
+		return id;
+	declared = tflite_shape(y);
+	if (y->shaped && !same_shape(&declared, tflite_shape_of(t, id)))
+		return tflite_fail(t, n, EINVAL,
+				   "output '%.80s' is declared with another shape than its inputs "
+				   "give",
+				   y->name);
+	y->id = id;
+	if (!strchr(t->g->tensor[id].name, '~') || !y->name[0])
+		return 0;
+	name = strdup(y->name);
+	if (!name)
+		return tflite_fail(t, n, ENOMEM, "no memory");
+	free(t->g->tensor[id].name);
+	t->g->tensor[id].name = name;
+	return 0;
+}
+
+int tflite_set_out_act(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		       struct ne_attr *attr, uint32_t n_in, const uint32_t *in, int act)
+{
+	const struct tflite_tensor *y = tflite_out(t, n, 0);
+	struct ne_quant q = {0};
+	int id;
+
+	if (!y)
+		return tflite_fail(t, n, EINVAL, "output 0 is missing");
+	if (!tflite_real(t, (int)in[0])) {
+		q = tflite_quant(y);
+		if (!(q.scale > 0))
+			return tflite_fail(t, n, EOPNOTSUPP,
+					   "output '%.60s' of quantised inputs has no scale",
+					   y->name);
+	}
+	if (act == TFLITE_ACT_RELU)
+		attr->act = NE_ACT_RELU;
+	else if (act == TFLITE_ACT_RELU6)
+		attr->act = NE_ACT_RELU6;
+	else if (act != TFLITE_ACT_NONE && (act != TFLITE_ACT_TANH || q.scale > 0))
+		return tflite_fail(t, n, EOPNOTSUPP, "fused activation %d", act);
+	id = tflite_emit(t, n, op, attr, n_in, in, q);
+	if (act == TFLITE_ACT_TANH)
+		id = tflite_emit_unary(t, n, NE_OP_TANH, id, q);
+	return tflite_set_out(t, n, 0, id);
+}
