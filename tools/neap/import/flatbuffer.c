@@ -62,8 +62,7 @@ static struct fb_table table_at(struct fb *fb, size_t at)
 	t.vtable = (size_t)vtable;
 	vtable_bytes = (uint32_t)read_at(fb, t.vtable, 2);
 	t.bytes = (size_t)read_at(fb, t.vtable + 2, 2);
-	if (vtable_bytes < VTABLE_HEAD || vtable_bytes % 2 ||
-	    !inside(fb, t.vtable, vtable_bytes)) {
+	if (vtable_bytes < VTABLE_HEAD || vtable_bytes % 2 || !inside(fb, t.vtable, vtable_bytes)) {
 		broken(fb, t.vtable, "a table's layout (vtable) has a bad size");
 		return no_table(fb);
 	}

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* neap import: an ONNX file to a .neap file, in f32 or quantised to s8. */
+/* neap import: an ONNX or TFLite file to a .neap file, in f32 or quantised to s8. */
 #include "tools/neap/import/import.h"
 
 #include "engine/model/container.h"
 #include "tools/neap/compress/quantise/quantise.h"
 #include "tools/neap/data/data.h"
 #include "tools/neap/import/onnx.h"
+#include "tools/neap/import/tflite.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -27,12 +28,12 @@ struct import_args {
 	const char *input_scale, *input_offset; /* as typed: they become notes */
 	struct quantise_options quantise;
 	struct onnx_options onnx;
-	bool quantise_it;
+	bool quantise_it, tflite;
 	unsigned pack;
 };
 
 static const char usage_text[] =
-	"usage: neap import IN.onnx -o OUT.neap [options]\n"
+	"usage: neap import IN.onnx|IN.tflite -o OUT.neap [options]\n"
 	"\n"
 	"  -o, --output FILE      the .neap file to write\n"
 	"      --quantize         to 8-bit integers; needs --calib\n"
@@ -47,7 +48,8 @@ static const char usage_text[] =
 	"      --no-rans          store 8-bit weights without entropy coding\n"
 	"      --f16              store f32 weights as f16 (lossy)\n"
 	"\n"
-	"IN may end in .xz or .gz. Inputs and outputs keep ONNX's names, shapes and layout.\n";
+	"IN may end in .xz or .gz. Inputs and outputs keep the file's names, shapes and layout.\n"
+	"TFLite models that are quantised already keep their integers, types and scales.\n";
 
 /* ---- arguments ---- */
 
@@ -170,8 +172,9 @@ static int parse_args(int argc, char **argv, struct import_args *a)
 		NE_RETURN_IF(take_option(a, opt));
 	}
 	if (optind + 1 != argc)
-		return complain(optind == argc ? "which file? neap import IN.onnx -o OUT.neap"
-					       : "one file at a time");
+		return complain(optind == argc
+					? "which file? neap import IN.onnx|IN.tflite -o OUT.neap"
+					: "one file at a time");
 	a->in = argv[optind];
 	if (!a->out)
 		return complain("where to? add -o OUT.neap");
@@ -215,7 +218,7 @@ static int set_notes(struct ne_model *m, const struct import_args *a, const void
 		 (uint64_t)h.low64);
 	options_text(argc, argv, opts, sizeof(opts));
 	NE_RETURN_IF(ne_model_set_note(m, "source_file", base_name(a->in)));
-	NE_RETURN_IF(ne_model_set_note(m, "source_format", "onnx"));
+	NE_RETURN_IF(ne_model_set_note(m, "source_format", a->tflite ? "tflite" : "onnx"));
 	NE_RETURN_IF(ne_model_set_note(m, "source_xxh3_128", hash));
 	NE_RETURN_IF(ne_model_set_note(m, "tool", "neap " NEAP_VERSION));
 	NE_RETURN_IF(ne_model_set_note(m, "import_options", opts));
@@ -299,7 +302,26 @@ static int quantise_it(struct ne_model **m, const struct import_args *a, struct 
 	return r;
 }
 
-static int load(struct ne_model **ret, const struct import_args *a, int argc, char **argv,
+/* TFLite files tell what they are; of a damaged one only the name may. */
+static bool is_tflite(const struct import_args *a, const void *data, size_t bytes)
+{
+	const char *name = base_name(a->in);
+
+	return tflite_is(data, bytes) || strstr(name, ".tflite");
+}
+
+static int import_bytes(struct import_args *a, const void *data, size_t bytes,
+			struct ne_model **ret, struct ne_error *err)
+{
+	a->tflite = is_tflite(a, data, bytes);
+	if (!a->tflite)
+		return onnx_import(data, bytes, &a->onnx, ret, err);
+	if (a->onnx.n_shape)
+		return ne_fail(err, EINVAL, "--shape is for ONNX models: a TFLite file gives all");
+	return tflite_import(data, bytes, ret, err);
+}
+
+static int load(struct ne_model **ret, struct import_args *a, int argc, char **argv,
 		struct ne_error *err)
 {
 	struct ne_model *m = NULL;
@@ -310,7 +332,7 @@ static int load(struct ne_model **ret, const struct import_args *a, int argc, ch
 	r = data_read_file(a->in, FILE_BYTES_MAX, &data, &bytes, err);
 	if (r < 0)
 		return r;
-	r = onnx_import(data, bytes, &a->onnx, &m, err);
+	r = import_bytes(a, data, bytes, &m, err);
 	if (r >= 0) {
 		r = set_notes(m, a, data, bytes, argc, argv);
 		if (r < 0)
@@ -325,6 +347,18 @@ static int load(struct ne_model **ret, const struct import_args *a, int argc, ch
 	}
 	*ret = m;
 	return 0;
+}
+
+/* Whether most of the arithmetic is of integers. */
+static bool is_s8(const struct ne_graph *g)
+{
+	uint32_t s8 = 0, f32 = 0;
+
+	for (uint32_t i = 0; i < g->n_node; i++) {
+		s8 += g->tensor[g->node[i].out[0]].dtype == NE_S8;
+		f32 += g->tensor[g->node[i].out[0]].dtype == NE_F32;
+	}
+	return s8 > f32;
 }
 
 static void print_summary(const struct ne_model *m, const struct import_args *a)
@@ -342,7 +376,7 @@ static void print_summary(const struct ne_model *m, const struct import_args *a)
 		printf("%s%u %s", sep, count[op], ne_op_name((enum ne_op)op));
 		sep = ", ";
 	}
-	printf("\n%" PRIu64 " MACs, %s", m->level[0].macs, a->quantise_it ? "s8" : "f32");
+	printf("\n%" PRIu64 " MACs, %s", m->level[0].macs, is_s8(&m->graph) ? "s8" : "f32");
 	if (stat(a->out, &st) == 0)
 		printf(", %lld bytes", (long long)st.st_size);
 	printf("\n");
@@ -354,7 +388,7 @@ static void print_failure(const struct import_args *a, int r, const struct ne_er
 {
 	fprintf(stderr, "neap import: %s: %s\n", a->in, err->text[0] ? err->text : strerror(-r));
 	if (r == -EOPNOTSUPP) {
-		char *ops = onnx_operators();
+		char *ops = a->tflite ? tflite_operators() : onnx_operators();
 
 		if (ops)
 			fprintf(stderr, "operators supported: %s\n", ops);

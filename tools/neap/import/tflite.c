@@ -20,8 +20,13 @@
 enum { MODEL_VERSION, MODEL_CODES, MODEL_SUBGRAPHS, MODEL_DESCRIPTION, MODEL_BUFFERS };
 enum { SUBGRAPH_TENSORS, SUBGRAPH_INPUTS, SUBGRAPH_OUTPUTS, SUBGRAPH_OPERATORS };
 enum { CODE_OLD, CODE_CUSTOM, CODE_VERSION, CODE_BUILTIN };
-enum { OPERATOR_CODE, OPERATOR_INPUTS, OPERATOR_OUTPUTS, OPERATOR_OPTIONS = 4,
-       OPERATOR_INTERMEDIATES = 8 };
+enum {
+	OPERATOR_CODE,
+	OPERATOR_INPUTS,
+	OPERATOR_OUTPUTS,
+	OPERATOR_OPTIONS = 4,
+	OPERATOR_INTERMEDIATES = 8
+};
 
 bool tflite_is(const void *data, size_t bytes)
 {
@@ -121,12 +126,13 @@ static int add_node(struct tflite *t, const struct fb_table *from, uint32_t inde
 	char custom[64];
 	int32_t code = -1;
 
-	NE_RETURN_IF(operator_code(t, fb_u32(from, OPERATOR_CODE, 0), custom, sizeof(custom),
-				   &code));
+	NE_RETURN_IF(
+		operator_code(t, fb_u32(from, OPERATOR_CODE, 0), custom, sizeof(custom), &code));
 	op = tflite_op_find(code);
 	if (!op)
-		return ne_fail(t->err, EOPNOTSUPP, "node %u: the operator %s%.60s%d is not supported",
-			       index, custom[0] ? "'" : "", custom[0] ? custom : "", code);
+		return ne_fail(t->err, EOPNOTSUPP,
+			       "node %u: the operator %s%.60s%d is not supported", index,
+			       custom[0] ? "'" : "", custom[0] ? custom : "", code);
 	n.op = op->name;
 	NE_RETURN_IF(fb_failed(&t->fb, t->err));
 	NE_RETURN_IF(check_indices(t, &n, &n.in, -1));
@@ -213,9 +219,8 @@ static int add_outputs(struct tflite *t, const struct fb_table *subgraph)
 			return id;
 		out[i] = (uint32_t)id;
 	}
-	return ne_graph_add_exit(t->g, v.n, out) < 0
-		       ? ne_fail(t->err, ENOMEM, "outputs: no memory")
-		       : 0;
+	return ne_graph_add_exit(t->g, v.n, out) < 0 ? ne_fail(t->err, ENOMEM, "outputs: no memory")
+						     : 0;
 }
 
 /* ---- the model ---- */

@@ -63,8 +63,8 @@ static int quantised_weights(struct tflite *t, const struct tflite_node *n,
 	asymmetric = !is_signed || zero != 0;
 	if (asymmetric && w->scale.n != 1)
 		return tflite_fail(t, n, EOPNOTSUPP, "uint8 weights with a scale per channel");
-	if (w->scale.n > 1 && (w->axis < 0 || w->axis >= (int32_t)w->rank ||
-			       w->dim[w->axis] != (int32_t)w->scale.n))
+	if (w->scale.n > 1 &&
+	    (w->axis < 0 || w->axis >= (int32_t)w->rank || w->dim[w->axis] != (int32_t)w->scale.n))
 		return tflite_fail(t, n, EINVAL, "%u scales of weights do not fit axis %d",
 				   w->scale.n, w->axis);
 	NE_RETURN_IF(tflite_const_alloc(t, n, elements, &v));
@@ -157,8 +157,8 @@ int tflite_bias(struct tflite *t, const struct tflite_node *n, int x, uint32_t *
 		id = tflite_emit_const(t, n, NE_F32, &shape, v, (struct ne_quant){0});
 	} else {
 		if (b->type != TFLITE_S32)
-			return tflite_fail(t, n, EOPNOTSUPP, "a bias of type %d; int32 is supported",
-					   (int)b->type);
+			return tflite_fail(t, n, EOPNOTSUPP,
+					   "a bias of type %d; int32 is supported", (int)b->type);
 		NE_RETURN_IF(tflite_const_alloc(t, n, b->bytes, &v));
 		memcpy(v, b->data, b->bytes);
 		id = tflite_emit_const(t, n, NE_S32, &shape, v, (struct ne_quant){0});

@@ -84,7 +84,8 @@ int tflite_pad(struct tflite *t, const struct tflite_node *n)
 		return id < 0 ? id : count;
 	rank = tflite_shape_of(t, id)->rank;
 	if ((uint32_t)count != 2 * rank)
-		return tflite_fail(t, n, EINVAL, "%d paddings for a tensor of rank %u", count, rank);
+		return tflite_fail(t, n, EINVAL, "%d paddings for a tensor of rank %u", count,
+				   rank);
 	for (uint32_t i = 0; i < 2 * rank; i++) {
 		if (v[i] < 0 || v[i] > NE_MAX_DIM)
 			return tflite_fail(t, n, EINVAL, "padding %lld", (long long)v[i]);

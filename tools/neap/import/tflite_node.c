@@ -55,10 +55,11 @@ static int constant(struct tflite *t, const struct tflite_node *n, struct tflite
 		return tflite_emit_const(t, n, NE_F32, &shape, real, (struct ne_quant){0});
 	}
 	if (!(q.scale > 0))
-		return tflite_fail(t, n, EOPNOTSUPP,
-				   "constant '%.60s' holds plain integers; real or quantised values "
-				   "are supported here",
-				   x->name);
+		return tflite_fail(
+			t, n, EOPNOTSUPP,
+			"constant '%.60s' holds plain integers; real or quantised values "
+			"are supported here",
+			x->name);
 	NE_RETURN_IF(tflite_const_alloc(t, n, elements, &s8));
 	for (size_t i = 0; i < elements; i++)
 		s8[i] = x->type == TFLITE_U8 ? x->data[i] ^ 0x80 : x->data[i];

@@ -10,8 +10,15 @@
 #include <string.h>
 
 /* Fields of the schema's tables, in their order. */
-enum { TENSOR_SHAPE, TENSOR_TYPE, TENSOR_BUFFER, TENSOR_NAME, TENSOR_QUANT, TENSOR_VARIABLE,
-       TENSOR_SPARSITY };
+enum {
+	TENSOR_SHAPE,
+	TENSOR_TYPE,
+	TENSOR_BUFFER,
+	TENSOR_NAME,
+	TENSOR_QUANT,
+	TENSOR_VARIABLE,
+	TENSOR_SPARSITY
+};
 enum { QUANT_SCALE = 2, QUANT_ZERO = 3, QUANT_DETAILS_KIND = 4, QUANT_AXIS = 6 };
 enum { BUFFER_DATA, BUFFER_OFFSET, BUFFER_SIZE };
 
@@ -251,8 +258,8 @@ static int check_scales(struct tflite *t, const struct tflite_node *n,
 {
 	if (!x->scale.n)
 		return tflite_fail(t, n, EINVAL, "'%.80s' has no scale", x->name);
-	if (x->scale.n > 1 && (x->axis < 0 || x->axis >= (int32_t)x->rank ||
-			       x->dim[x->axis] != (int32_t)x->scale.n))
+	if (x->scale.n > 1 &&
+	    (x->axis < 0 || x->axis >= (int32_t)x->rank || x->dim[x->axis] != (int32_t)x->scale.n))
 		return tflite_fail(t, n, EINVAL, "'%.80s': %u scales do not fit axis %d", x->name,
 				   x->scale.n, x->axis);
 	return 0;
@@ -280,7 +287,9 @@ int tflite_reals(struct tflite *t, const struct tflite_node *n, const struct tfl
 			memcpy(&h, x->data + 2 * i, sizeof(h));
 			v[i] = ne_f16_to_f32(h);
 		} else {
-			int64_t zero = x->zero.n ? fb_vector_s64(&x->zero, x->zero.n > 1 ? (uint32_t)c : 0) : 0;
+			int64_t zero =
+				x->zero.n ? fb_vector_s64(&x->zero, x->zero.n > 1 ? (uint32_t)c : 0)
+					  : 0;
 
 			v[i] = (float)((double)(tflite_int(x, i) - zero) *
 				       (double)fb_vector_f32(&x->scale, (uint32_t)c));

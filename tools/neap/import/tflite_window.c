@@ -179,7 +179,8 @@ int tflite_mean(struct tflite *t, const struct tflite_node *n)
 		mask |= 1u << axis;
 	}
 	if (tflite_shape_of(t, id)->rank != 4 || mask != 6)
-		return tflite_fail(t, n, EOPNOTSUPP, "other than over height and width of an image");
+		return tflite_fail(t, n, EOPNOTSUPP,
+				   "other than over height and width of an image");
 	if (!tflite_real(t, id))
 		q = tflite_quant(y);
 	id = tflite_emit_unary(t, n, NE_OP_GLOBALPOOL, id, q);
