@@ -28,6 +28,8 @@ enum ne_dtype {
 
 enum ne_op {
 	NE_OP_INVALID = 0,
+	/* Weights of conv, dwconv and dense are of their input's type, or u8 beside s8: then their
+	 * scale and zero point, one of each, are in struct ne_width. */
 	NE_OP_CONV = 1,   /* x [1,H,W,IC], w [OC,KH,KW,IC/groups], bias? [OC] */
 	NE_OP_DWCONV = 2, /* depthwise, multiplier 1: x [1,H,W,C], w [KH,KW,C], bias? [C] */
 	NE_OP_DENSE = 3,  /* x [..,I], w [O,I], bias? [O] */

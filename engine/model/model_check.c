@@ -66,6 +66,22 @@ static bool quantised(const struct ne_model *m, uint32_t w, uint32_t id)
 	       (t->data && t->dtype == NE_S8 && t->n_scale == 1 && t->scale[0] > 0);
 }
 
+/* u8 weights have a scale and a zero point; they are packed once, so the same at every width. */
+static int check_u8_weights(const struct ne_model *m, uint32_t w, const struct ne_node *n,
+			    struct ne_error *err)
+{
+	const struct ne_quant *q = &m->width[w].quant[n->in[1]];
+	const struct ne_quant *first = &m->width[0].quant[n->in[1]];
+
+	if (!(q->scale > 0))
+		return ne_node_fail(err, EINVAL, n, "width %u: u8 weights have no scale", w);
+	if (q->zero != first->zero)
+		return ne_node_fail(err, EINVAL, n,
+				    "width %u: u8 weights have zero point %d, and %d at width 0", w,
+				    q->zero, first->zero);
+	return 0;
+}
+
 /* Every s8 tensor that carries values, and what is dequantised, has a scale. */
 static int check_node(const struct ne_model *m, uint32_t w, const struct ne_node *n,
 		      struct ne_error *err)
@@ -85,6 +101,8 @@ static int check_node(const struct ne_model *m, uint32_t w, const struct ne_node
 					    "width %u: input '%.60s' has no quantisation scale", w,
 					    t->name);
 	}
+	if (weights && ne_node_in(g, n, 1)->dtype == NE_U8)
+		NE_RETURN_IF(check_u8_weights(m, w, n, err));
 	if (ne_node_out(g, n)->dtype == NE_S8 && !quantised(m, w, n->out[0]))
 		return ne_node_fail(err, EINVAL, n,
 				    "width %u: output '%.60s' has no quantisation scale", w,

@@ -12,9 +12,9 @@ int ne_weights_check(const struct ne_graph *g, const struct ne_node *n, int32_t 
 	const struct ne_tensor *b = ne_node_in(g, n, 2);
 
 	NE_RETURN_IF(ne_check_f32_or_s8(g, n, err));
-	if (!w->data || w->dtype != x->dtype)
-		return ne_node_fail(err, EINVAL, n, "weights must be a constant of type %s",
-				    ne_dtype_name(x->dtype));
+	if (!w->data || (w->dtype != x->dtype && !(w->dtype == NE_U8 && x->dtype == NE_S8)))
+		return ne_node_fail(err, EINVAL, n, "weights must be a constant of type %s%s",
+				    ne_dtype_name(x->dtype), x->dtype == NE_S8 ? " or u8" : "");
 	if (w->dtype == NE_S8 && w->n_scale != 1 && w->n_scale != (uint32_t)oc)
 		return ne_node_fail(err, EINVAL, n, "weights have %u scales; 1 or %d needed",
 				    w->n_scale, oc);

@@ -7,6 +7,7 @@
  *            patches of a tile of pixels are gathered into scratch and count as one tap.
  */
 #include "engine/plan/plan.h"
+#include "engine/op/conv_u8.h"
 #include "engine/op/op.h"
 
 #include <stdlib.h>
@@ -396,10 +397,20 @@ static int lower_f32(struct ne_lower *lw, struct conv *c)
 			     &s, sizeof(s), split.units, split.grain, split.cost, lw->y);
 }
 
+static bool has_u8_weights(const struct ne_lower *lw, const struct ne_node *n)
+{
+	return lw->g->tensor[n->in[1]].dtype == NE_U8;
+}
+
 static int lower_typed(struct ne_lower *lw, struct conv *c)
 {
 	bool s8 = lw->g->tensor[c->n->in[0]].dtype == NE_S8;
 
+	if (has_u8_weights(lw, c->n)) {
+		struct ne_windows_u8 w = {c->ind, c->n_pix, c->taps, c->groups, c->ic};
+
+		return ne_lower_conv_u8(lw, c->n, &w);
+	}
 	c->nr = s8 ? lw->k->conv_s8_nr : lw->k->conv_f32_nr;
 	return s8 ? lower_s8(lw, c) : lower_f32(lw, c);
 }
@@ -417,7 +428,8 @@ NE_OP_LOWER(conv)
 	c.taps = (uint32_t)n->attr.window.kh * (uint32_t)n->attr.window.kw;
 	c.ic = (uint32_t)c.x.c / c.groups;
 	c.oc = (uint32_t)ne_shape_last(ys) / c.groups;
-	c.patches = c.groups == 1 && c.taps > 1 && !x->group && c.x.c <= PATCH_CHANNELS;
+	c.patches = c.groups == 1 && c.taps > 1 && !x->group && c.x.c <= PATCH_CHANNELS &&
+		    !has_u8_weights(lw, n);
 	if (!c.patches) {
 		struct ne_windows w = {{c.x.h, c.x.w, c.x.c}, c.oh, c.ow, n->attr.window};
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Depthwise convolution, multiplier 1. Weights stay as the graph has them: channels last. */
 #include "engine/plan/plan.h"
+#include "engine/op/conv_u8.h"
 #include "engine/op/op.h"
 
 #include <stdlib.h>
@@ -179,6 +180,11 @@ NE_OP_LOWER(dwconv)
 	d.taps = (uint32_t)n->attr.window.kh * (uint32_t)n->attr.window.kw;
 	d.c = (uint32_t)x.c;
 	NE_RETURN_IF(ne_lower_windows(lw, n, &w, &d.ind));
+	if (wt->dtype == NE_U8) {
+		struct ne_windows_u8 u8 = {d.ind, d.n_pix, d.taps, 1, d.c};
+
+		return ne_lower_dwconv_u8(lw, n, &u8);
+	}
 	d.w = ne_lower_table(lw, wt->data, wt->bytes);
 	row = calloc(d.c, sizeof(float));
 	if (!row || !d.w) {

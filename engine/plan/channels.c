@@ -63,7 +63,8 @@ int ne_lower_channels_s8(struct ne_lower *lw, const struct ne_node *n, uint32_t 
 		goto out;
 	}
 	for (uint32_t c = 0; c < oc; c++) {
-		float sw = w->scale[w->n_scale == 1 ? 0 : c];
+		float sw = w->dtype == NE_U8 ? lw->width->quant[n->in[1]].scale
+					     : w->scale[w->n_scale == 1 ? 0 : c];
 		double unit = (double)qx.scale * (double)sw;
 		double real = norm ? (double)norm->bias[c] : bias_of(b, c, unit);
 		double scale = norm ? unit * (double)norm->scale[c] : unit, v, f;

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Reads a TFLite model: the main subgraph's tensors, its inputs, its operators in the order in which
- * they stand (which is that of execution), its outputs; then the graph is compacted and gets the
- * quantisation that was kept beside it.
+ * they stand (which is that of execution), its outputs.
  */
 #include "tools/neap/import/tflite_internal.h"
 
@@ -61,7 +60,7 @@ static int add_input(struct tflite *t, struct tflite_tensor *x)
 	if (id < 0 || ne_graph_add_input(t->g, (uint32_t)id) < 0)
 		return ne_fail(t->err, id < 0 ? -id : E2BIG, "input '%.80s' cannot be added",
 			       x->name);
-	NE_RETURN_IF(tflite_remember(t, id, raw));
+	t->g->tensor[id].quant = raw;
 	if (type == NE_U8)
 		id = tflite_emit_quantised(t, &n, id, NE_S8, q);
 	x->id = id;
@@ -181,7 +180,7 @@ static int add_output(struct tflite *t, const struct tflite_tensor *x, const uin
 		return ne_fail(t->err, EOPNOTSUPP, "output '%.80s' is %s", x->name,
 			       x->data ? "a constant" : "written by no node");
 	if (x->type == TFLITE_U8) {
-		struct ne_quant q = t->quant[id];
+		struct ne_quant q = t->g->tensor[id].quant;
 
 		q.zero += 128;
 		id = tflite_emit_quantised(t, &n, id, NE_U8, q);
@@ -245,30 +244,11 @@ static int read_model(struct tflite *t, const struct fb_table *model)
 	return add_outputs(t, &main);
 }
 
-/*
- * Compacts the graph and gives the width the quantisation that was kept by the tensors' old ids:
- * compaction drops tensors but moves none past another, and each keeps its name's storage.
- */
 static int finish(struct tflite *t, struct ne_model *m)
 {
-	uint32_t n_old = t->g->n_tensor, old = 0;
-	uintptr_t *name = calloc(n_old + 1u, sizeof(*name));
-	int r;
-
-	if (!name)
-		return ne_fail(t->err, ENOMEM, "no memory");
-	for (uint32_t i = 0; i < n_old; i++)
-		name[i] = (uintptr_t)t->g->tensor[i].name;
-	r = ne_graph_compact(t->g, t->err);
-	if (r >= 0)
-		r = ne_model_add_default_levels(m, t->err);
-	for (uint32_t i = 0; r >= 0 && i < t->g->n_tensor; i++, old++) {
-		while (name[old] != (uintptr_t)t->g->tensor[i].name)
-			old++;
-		m->width[0].quant[i] = t->quant[old];
-	}
-	free(name);
-	return r < 0 ? r : ne_model_check(m, t->err);
+	NE_RETURN_IF(ne_graph_compact(t->g, t->err));
+	NE_RETURN_IF(ne_model_add_default_levels(m, t->err));
+	return ne_model_check(m, t->err);
 }
 
 static void done(struct tflite *t)
@@ -276,7 +256,6 @@ static void done(struct tflite *t)
 	for (uint32_t i = 0; i < t->n_tensor; i++)
 		free(t->tensor[i].own);
 	free(t->tensor);
-	free(t->quant);
 }
 
 int tflite_import(const void *data, size_t bytes, struct ne_model **ret, struct ne_error *err)

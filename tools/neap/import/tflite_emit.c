@@ -16,25 +16,6 @@ const struct ne_shape *tflite_shape_of(const struct tflite *t, int id)
 	return &t->g->tensor[id].shape;
 }
 
-int tflite_remember(struct tflite *t, int id, struct ne_quant q)
-{
-	uint32_t more = t->quant_capacity ? t->quant_capacity : 64;
-	struct ne_quant *p;
-
-	while (more <= (uint32_t)id)
-		more *= 2;
-	if (more > t->quant_capacity) {
-		p = realloc(t->quant, more * sizeof(*p));
-		if (!p)
-			return ne_fail(t->err, ENOMEM, "no memory");
-		memset(p + t->quant_capacity, 0, (more - t->quant_capacity) * sizeof(*p));
-		t->quant = p;
-		t->quant_capacity = more;
-	}
-	t->quant[id] = q;
-	return id;
-}
-
 /* Tensors made on the way to a TFLite tensor are called after it. */
 static void tensor_name(const struct tflite *t, const struct tflite_node *n, char *buf,
 			size_t bytes)
@@ -77,7 +58,8 @@ static int emit_typed(struct tflite *t, const struct tflite_node *n, enum ne_op 
 		return tflite_fail(t, n, E2BIG, "an output of more than %zu elements",
 				   NE_MAX_ELEMENTS);
 	t->g->tensor[out].shape = shape;
-	return tflite_remember(t, id, y->q);
+	t->g->tensor[out].quant = y->q;
+	return id;
 }
 
 int tflite_emit(struct tflite *t, const struct tflite_node *n, enum ne_op op,
@@ -107,7 +89,7 @@ int tflite_emit_reshape(struct tflite *t, const struct tflite_node *n, int x,
 	if (x < 0)
 		return x;
 	y.type = t->g->tensor[x].dtype;
-	y.q = t->quant[x];
+	y.q = t->g->tensor[x].quant;
 	return emit_typed(t, n, NE_OP_RESHAPE, &attr, 1, &in, &y);
 }
 
@@ -164,6 +146,8 @@ int tflite_emit_const(struct tflite *t, const struct tflite_node *n, enum ne_dty
 
 	tensor_name(t, n, name, sizeof(name));
 	id = ne_graph_add_const(t->g, name, type, shape, data);
-	return id < 0 ? tflite_fail(t, n, -id, "a constant cannot be added")
-		      : tflite_remember(t, id, q);
+	if (id < 0)
+		return tflite_fail(t, n, -id, "a constant cannot be added");
+	t->g->tensor[id].quant = q;
+	return id;
 }

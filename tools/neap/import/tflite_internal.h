@@ -60,8 +60,6 @@ struct tflite {
 	uint32_t n_tensor;
 	struct tflite_tensor *tensor;
 	struct ne_graph *g;
-	struct ne_quant *quant; /* by graph tensor; scale 0 = real values */
-	uint32_t quant_capacity;
 	size_t const_bytes, const_limit; /* of the constants made so far */
 	struct ne_error *err;
 };
@@ -145,8 +143,6 @@ int tflite_emit_quantised(struct tflite *t, const struct tflite_node *n, int x, 
 int tflite_const_alloc(struct tflite *t, const struct tflite_node *n, size_t bytes, void *ret);
 /* Frees a constant that was only looked at; 0. */
 int tflite_const_drop(struct tflite *t, void *p, size_t bytes);
-/* Keeps how graph tensor @id is quantised. */
-int tflite_remember(struct tflite *t, int id, struct ne_quant q);
 
 /* ---- tflite_dense.c ---- */
 

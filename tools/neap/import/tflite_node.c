@@ -133,7 +133,7 @@ static bool same_shape(const struct ne_shape *a, const struct ne_shape *b)
 static int as_declared(struct tflite *t, const struct tflite_node *n, const struct tflite_tensor *y,
 		       int id)
 {
-	struct ne_quant q = tflite_quant(y), had = t->quant[id];
+	struct ne_quant q = tflite_quant(y), had = t->g->tensor[id].quant;
 
 	if (y->type == TFLITE_F32)
 		return tflite_emit_real(t, n, id);
