@@ -242,8 +242,9 @@ static void mlperf_tiny(void **state)
 	rewrites_keep("models/onnx/vww_fp32.onnx");
 }
 
-/* The QDQ form stands for nearly the same function as the f32 model that it was made from. */
-static void quantised_models_import_as_f32(void **state)
+/* Every tensor of the QDQ form becomes an integer; what is left of its quantise nodes turns the
+ * unsigned bytes of input and output into the engine's signed ones. */
+static void quantised_models_import_as_integers(void **state)
 {
 	static const char *const names[] = {"models/onnx/kws_int8.onnx",
 					    "models/onnx/resnet8_int8.onnx",
@@ -257,8 +258,12 @@ static void quantised_models_import_as_f32(void **state)
 
 		assert_int_equal(IMPORT(need(names[i]), "-o", out), 0);
 		m = load(out);
-		assert_true(count(&m->graph, NE_OP_QUANTISE) == 0);
-		assert_non_null(ne_model_get_note(m, "outputs"));
+		assert_int_equal(count(&m->graph, NE_OP_QUANTISE), 2);
+		assert_int_equal(count(&m->graph, NE_OP_DEQUANTISE), 0);
+		for (uint32_t t = 0; t < m->graph.n_tensor; t++)
+			assert_int_not_equal(m->graph.tensor[t].dtype, NE_F32);
+		assert_int_equal(m->graph.tensor[m->graph.in[0]].dtype, NE_U8);
+		assert_int_equal(m->graph.tensor[m->graph.exit[0].out[0]].dtype, NE_U8);
 		ne_model_free(m);
 	}
 }
@@ -350,7 +355,7 @@ int main(void)
 		cmocka_unit_test(resnet20),
 		cmocka_unit_test(squeezenet),
 		cmocka_unit_test(mlperf_tiny),
-		cmocka_unit_test(quantised_models_import_as_f32),
+		cmocka_unit_test(quantised_models_import_as_integers),
 		cmocka_unit_test(unsupported_models_name_the_node),
 		cmocka_unit_test(notes_and_labels_are_kept),
 	};

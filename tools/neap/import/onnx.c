@@ -198,12 +198,19 @@ static int add_node(struct onnx *o, const onnx_node *n)
 static int output_tensor(struct onnx *o, const struct onnx_value *v, const uint32_t *done,
 			 uint32_t n_done)
 {
-	uint32_t t = (uint32_t)v->tensor, in = t;
-	struct ne_shape shape = o->g->tensor[t].shape; /* the array grows below */
+	char *name = v->name, op[] = "output";
+	onnx_node as_node = {
+		.op_type = op, .n_input = 1, .input = &name, .n_output = 1, .output = &name};
+	int id = onnx_in_tensor(o, &as_node, 0);
 	struct ne_attr attr = {.groups = 1};
+	struct ne_shape shape;
 	bool copy = false;
-	int id;
+	uint32_t t, in;
 
+	if (id < 0)
+		return id;
+	t = in = (uint32_t)id;
+	shape = o->g->tensor[t].shape; /* the array grows below */
 	for (uint32_t i = 0; i < o->g->n_in; i++)
 		copy |= o->g->in[i] == t;
 	for (uint32_t i = 0; i < n_done; i++)
@@ -237,12 +244,12 @@ static int add_outputs(struct onnx *o, const Onnx__GraphProto *g)
 				       name);
 		if (v->constant)
 			return ne_fail(o->err, EOPNOTSUPP, "output '%.80s' is a constant", name);
-		o->real_outputs |= v->quantised;
 		id = output_tensor(o, v, out, i);
 		copy = strdup(name);
 		if (id < 0 || !copy) {
 			free(copy);
-			return ne_fail(o->err, ENOMEM, "output '%.80s': no memory", name);
+			return id < 0 ? id
+				      : ne_fail(o->err, ENOMEM, "output '%.80s': no memory", name);
 		}
 		free(o->g->tensor[id].name);
 		o->g->tensor[id].name = copy;
@@ -295,6 +302,21 @@ static int read_graph(struct onnx *o, const Onnx__ModelProto *p)
 	return add_outputs(o, g);
 }
 
+/* A bias in s32 counts in steps of its node's scales; its own only mattered while it might have
+ * become f32. */
+static void drop_bias_scales(struct ne_graph *g)
+{
+	for (uint32_t i = 0; i < g->n_tensor; i++) {
+		struct ne_tensor *t = &g->tensor[i];
+
+		if (t->dtype != NE_S32)
+			continue;
+		free(t->scale);
+		t->scale = NULL;
+		t->n_scale = 0;
+	}
+}
+
 /* Inputs that lost all readers are dropped by nobody: the caller still feeds them. */
 static int finish(struct onnx *o, struct ne_model *m)
 {
@@ -302,12 +324,8 @@ static int finish(struct onnx *o, struct ne_model *m)
 		NE_RETURN_IF(ne_graph_compact(&m->graph, o->err));
 	else
 		NE_RETURN_IF(rewrite_graph(&m->graph, o->err));
+	drop_bias_scales(&m->graph);
 	NE_RETURN_IF(ne_model_add_default_levels(m, o->err));
-	for (uint32_t i = 0; i < m->graph.n_in; i++)
-		if (o->in_quant[i].scale > 0)
-			m->width[0].quant[m->graph.in[i]] = o->in_quant[i];
-	if (o->real_outputs)
-		NE_RETURN_IF(ne_model_set_note(m, "outputs", "real values of 8-bit outputs"));
 	return ne_model_check(m, o->err);
 }
 

@@ -2,8 +2,8 @@
 /*
  * ONNX models to neap graphs. Opsets 7 to 23 of the default domain; the operators are those of the
  * table in onnx_ops.c. Declared inputs and outputs keep ONNX's names, shapes and layout (NCHW);
- * inside, activations are NHWC. A symbolic batch is 1. A model in QDQ form becomes the f32 model
- * that it stands for; its 8-bit outputs become real values.
+ * inside, activations are NHWC. A symbolic batch is 1. A model in QDQ form becomes an s8 model with
+ * the same scales; 8-bit inputs and outputs keep their type.
  */
 #ifndef NEAP_TOOL_ONNX_H
 #define NEAP_TOOL_ONNX_H

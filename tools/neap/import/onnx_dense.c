@@ -51,11 +51,16 @@ static int check_weights(struct onnx *o, const onnx_node *n, const struct onnx_c
 	return 0;
 }
 
+static bool is_one(float v)
+{
+	return !(v < 1.0f) && !(v > 1.0f);
+}
+
 int onnx_gemm(struct onnx *o, const onnx_node *n)
 {
 	const struct onnx_const *w = onnx_in_const(o, n, 1), *c = onnx_in_const(o, n, 2);
 	struct ne_attr attr = {.groups = 1};
-	int x = onnx_in_tensor(o, n, 0), r;
+	int x = onnx_in_tensor(o, n, 0), r, s8 = 0;
 	uint32_t in[3];
 
 	if (x < 0)
@@ -73,10 +78,16 @@ int onnx_gemm(struct onnx *o, const onnx_node *n)
 	if (r < 0)
 		return r;
 	in[1] = (uint32_t)r;
+	if (is_one(onnx_attr_float(n, "alpha", 1)))
+		s8 = onnx_quantised_weights(o, n, 1, onnx_attr_int(n, "transB", 0) ? 0 : 1, r);
+	if (s8 < 0)
+		return s8;
 	if (c) {
 		r = dense_bias(o, n, c, onnx_shape_of(o, r)->dim[0], onnx_attr_float(n, "beta", 1));
-		if (r < 0)
-			return r;
+		if (r >= 0 && s8 && is_one(onnx_attr_float(n, "beta", 1)))
+			s8 = onnx_quantised_bias(o, n, 2, r);
+		if (r < 0 || s8 < 0)
+			return r < 0 ? r : s8;
 		in[2] = (uint32_t)r;
 	}
 	return onnx_out_tensor(o, n, onnx_emit(o, n, NE_OP_DENSE, &attr, c ? 3 : 2, in));
@@ -99,6 +110,9 @@ int onnx_mat_mul(struct onnx *o, const onnx_node *n)
 	if (r < 0)
 		return r;
 	in[1] = (uint32_t)r;
+	r = onnx_quantised_weights(o, n, 1, (int)w->rank - 1, r);
+	if (r < 0)
+		return r;
 	return onnx_out_tensor(o, n, onnx_emit(o, n, NE_OP_DENSE, &attr, 2, in));
 }
 

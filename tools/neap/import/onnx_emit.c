@@ -142,8 +142,26 @@ int onnx_emit_channels_first(struct onnx *o, const onnx_node *n, int x)
 	return onnx_emit_transpose(o, n, x, perm);
 }
 
+int onnx_emit_typed(struct onnx *o, const onnx_node *n, enum ne_op op, int x, enum ne_dtype dtype,
+		    struct ne_quant quant)
+{
+	int y = onnx_emit_unary(o, n, op, x);
+
+	if (y < 0)
+		return y;
+	o->g->tensor[y].dtype = dtype;
+	o->g->tensor[y].quant = quant;
+	return y;
+}
+
 int onnx_emit_const(struct onnx *o, const onnx_node *n, uint32_t rank, const int64_t *dim,
 		    float *data)
+{
+	return onnx_emit_const_as(o, n, NE_F32, rank, dim, data);
+}
+
+int onnx_emit_const_as(struct onnx *o, const onnx_node *n, enum ne_dtype dtype, uint32_t rank,
+		       const int64_t *dim, void *data)
 {
 	static const int64_t one = 1;
 	struct ne_shape shape;
@@ -155,7 +173,7 @@ int onnx_emit_const(struct onnx *o, const onnx_node *n, uint32_t rank, const int
 		return id;
 	}
 	tensor_name(o, n, name, sizeof(name));
-	id = ne_graph_add_const(o->g, name, NE_F32, &shape, data);
+	id = ne_graph_add_const(o->g, name, dtype, &shape, data);
 	return id < 0 ? onnx_fail(o, n, -id, "a constant cannot be added") : id;
 }
 

@@ -24,11 +24,19 @@ struct onnx_const {
 	void *data;
 };
 
+/* What a dequantised constant was made of; q NULL: it was none. All belong to other values. */
+struct onnx_quantised {
+	const struct onnx_const *q, *scale, *zero; /* zero: NULL = 0 */
+	int axis;                                  /* of the scales, where there are several */
+};
+
 struct onnx_value {
 	char *name;
 	struct onnx_const *constant; /* or NULL */
 	int64_t tensor;              /* id, or -1 */
-	bool quantised;              /* after QuantizeLinear: real values stand for it */
+	bool shifted;                /* unsigned bytes that are kept as s8, 128 less */
+	int64_t bytes;               /* of a shifted value: its unsigned bytes, 0 = not made yet */
+	struct onnx_quantised of;
 };
 
 struct onnx {
@@ -40,8 +48,6 @@ struct onnx {
 	uint32_t n_value, cap_value;
 	uint32_t *slot; /* [n_slot] 1 + index of a value, 0 = free; n_slot a power of two */
 	uint32_t n_slot;
-	bool real_outputs;                   /* an 8-bit output became real values */
-	struct ne_quant in_quant[NE_MAX_IO]; /* of the graph's inputs; scale 0 = none */
 };
 
 #define ONNX_MAX_VALUES (2 * NE_MAX_NODES)
@@ -122,7 +128,25 @@ int onnx_emit_channels_first(struct onnx *o, const onnx_node *n, int x);
 /* A constant f32 tensor; @data is taken over. */
 int onnx_emit_const(struct onnx *o, const onnx_node *n, uint32_t rank, const int64_t *dim,
 		    float *data);
+int onnx_emit_const_as(struct onnx *o, const onnx_node *n, enum ne_dtype dtype, uint32_t rank,
+		       const int64_t *dim, void *data);
+/* As onnx_emit_unary(), with an output of another type and quantisation. */
+int onnx_emit_typed(struct onnx *o, const onnx_node *n, enum ne_op op, int x, enum ne_dtype dtype,
+		    struct ne_quant quant);
 int onnx_emit_scalar(struct onnx *o, const onnx_node *n, enum ne_op op, int x, float v);
+
+/* ---- onnx_quant.c: 8-bit constants and activations ---- */
+
+/* Where input @i of the node was dequantised and its scales lie along @axis (of output channels):
+ * the f32 constant @tensor made of it becomes s8 with these scales, or an s32 bias. 1 if so; 0 and
+ * nothing done if not; or a negative errno. */
+int onnx_quantised_weights(struct onnx *o, const onnx_node *n, size_t i, int axis, int tensor);
+int onnx_quantised_bias(struct onnx *o, const onnx_node *n, size_t i, int tensor);
+/* The real values of a dequantised 8-bit constant by a node of the graph: a tensor's id; 0 where it
+ * has no such form. */
+int onnx_quantised_const(struct onnx *o, const onnx_node *n, struct onnx_value *v);
+/* The unsigned bytes of a shifted value. */
+int onnx_plain_bytes(struct onnx *o, const onnx_node *n, struct onnx_value *v);
 
 /* ---- operators, by file ---- */
 

@@ -86,8 +86,15 @@ int onnx_in_tensor(struct onnx *o, const onnx_node *n, size_t i)
 
 	if (!v)
 		return onnx_fail(o, n, EINVAL, "input %zu is missing", i);
+	if (v->shifted)
+		return v->bytes ? (int)v->bytes : onnx_plain_bytes(o, n, v);
 	if (v->tensor >= 0)
 		return (int)v->tensor;
+	id = onnx_quantised_const(o, n, v);
+	if (id > 0)
+		v->tensor = id;
+	if (id != 0)
+		return id;
 	c = v->constant;
 	if (c->n == 0)
 		return onnx_fail(o, n, EINVAL, "input '%.60s' is empty", v->name);

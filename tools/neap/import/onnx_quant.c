@@ -1,29 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Types. A model in QDQ form becomes the f32 model that it stands for: constants are dequantised,
- * quantised activations keep their real values, and where the 8-bit range would clip (a ReLU or
- * ReLU6 fused into the range) the clipping is put back.
+ * 8-bit values. Quantise and dequantise nodes are written as they stand; the rewrites then fuse
+ * them with what lies between (rewrite/quantised.c).
+ *
+ * The engine computes in s8. An unsigned activation is kept as s8, 128 less in value and zero
+ * point; who needs the unsigned bytes themselves gets them from onnx_in_tensor().
  */
 #include "tools/neap/import/onnx_internal.h"
 
 #include <math.h>
-
-/* 8-bit graph inputs as real values: (q - zero) * scale. */
-static int input_as_real(struct onnx *o, const onnx_node *n, int tensor, struct ne_quant q)
-{
-	for (uint32_t i = 0; i < o->g->n_in; i++) {
-		struct ne_quant *had = &o->in_quant[i];
-
-		if (o->g->in[i] != (uint32_t)tensor)
-			continue;
-		if (had->scale > 0 &&
-		    (had->scale < q.scale || had->scale > q.scale || had->zero != q.zero))
-			return onnx_fail(o, n, EOPNOTSUPP, "an input read with two scales");
-		*had = q;
-		return onnx_out_tensor(o, n, onnx_emit_unary(o, n, NE_OP_DEQUANTISE, tensor));
-	}
-	return onnx_fail(o, n, EOPNOTSUPP, "integer values computed in the graph");
-}
+#include <stdlib.h>
+#include <string.h>
 
 int onnx_cast(struct onnx *o, const onnx_node *n)
 {
@@ -37,94 +24,300 @@ int onnx_cast(struct onnx *o, const onnx_node *n)
 				 (long long)to);
 	if (o->g->tensor[x].dtype == NE_F32)
 		return onnx_out_tensor(o, n, x);
-	return input_as_real(o, n, x, (struct ne_quant){.scale = 1, .zero = 0});
+	o->g->tensor[x].quant = (struct ne_quant){.scale = 1, .zero = 0};
+	return onnx_out_tensor(o, n, onnx_emit_unary(o, n, NE_OP_DEQUANTISE, x));
 }
 
-static int read_quant(struct onnx *o, const onnx_node *n, const struct onnx_const **ret_scale,
-		      const struct onnx_const **ret_zero)
-{
-	const struct onnx_const *s = onnx_in_const(o, n, 1), *z = onnx_in_const(o, n, 2);
+/* ---- scales and zero points ---- */
 
-	if (!s || s->dtype != NE_F32 || s->n == 0 || (onnx_in(o, n, 2) && !z))
+struct params {
+	const struct onnx_const *scale, *zero; /* zero: NULL = 0 */
+	struct ne_quant one;                   /* the only pair, where scale->n == 1 */
+};
+
+static int read_params(struct onnx *o, const onnx_node *n, size_t at, struct params *ret)
+{
+	const struct onnx_const *s = onnx_in_const(o, n, at), *z = onnx_in_const(o, n, at + 1);
+
+	if (!s || s->dtype != NE_F32 || s->n == 0 || (onnx_in(o, n, at + 1) && !z))
 		return onnx_fail(o, n, EOPNOTSUPP, "scale and zero point must be constants");
 	if (z && z->n != s->n)
 		return onnx_fail(o, n, EINVAL, "%zu scales but %zu zero points", s->n, z->n);
 	for (size_t i = 0; i < s->n; i++)
 		if (!(((const float *)s->data)[i] > 0) || !isfinite(((const float *)s->data)[i]))
 			return onnx_fail(o, n, EINVAL, "scale %zu is not above zero", i);
-	*ret_scale = s;
-	*ret_zero = z;
+	*ret = (struct params){.scale = s, .zero = z};
+	ret->one.scale = *(const float *)s->data;
+	ret->one.zero = z ? (int32_t)NE_CLAMP(onnx_const_int(z, 0), INT16_MIN, INT16_MAX) : 0;
 	return 0;
 }
 
-static int dequantise_const(struct onnx *o, const onnx_node *n, const struct onnx_const *x,
-			    const struct onnx_const *s, const struct onnx_const *z)
+/* ---- constants ---- */
+
+/* Index of the scale of element @i along @axis, in blocks of @block. */
+struct spread {
+	size_t inner, length, block, per_axis;
+};
+
+static int spread_of(struct onnx *o, const onnx_node *n, const struct onnx_const *x,
+		     const struct onnx_const *s, struct spread *ret)
 {
-	struct onnx_const *y = onnx_const_new(NE_F32, x->rank, x->dim);
-	size_t inner = 1;
+	int64_t block = onnx_attr_int(n, "block_size", 0);
+	int axis;
 
-	if (s->n > 1) {
-		int axis = onnx_axis(o, n, onnx_attr_int(n, "axis", 1), x->rank);
-
-		if (axis < 0 || x->dim[axis] != (int64_t)s->n) {
-			onnx_const_free(y);
-			return axis < 0 ? axis
-					: onnx_fail(o, n, EINVAL, "%zu scales for axis %d", s->n,
-						    axis);
-		}
-		for (uint32_t i = (uint32_t)axis + 1; i < x->rank; i++)
-			inner *= (size_t)x->dim[i];
+	*ret = (struct spread){1, 1, 1, 1};
+	if (s->n == 1 && block == 0)
+		return 0;
+	axis = onnx_axis(o, n, onnx_attr_int(n, "axis", 1), x->rank);
+	if (axis < 0)
+		return axis;
+	ret->length = (size_t)x->dim[axis];
+	for (uint32_t i = (uint32_t)axis + 1; i < x->rank; i++)
+		ret->inner *= (size_t)x->dim[i];
+	if (block == 0) {
+		ret->per_axis = ret->length;
+		return ret->length == s->n
+			       ? 0
+			       : onnx_fail(o, n, EINVAL, "%zu scales for %zu values of axis %d",
+					   s->n, ret->length, axis);
 	}
+	if (block < 0 || s->rank != x->rank || x->n == 0)
+		return onnx_fail(o, n, EINVAL, "block_size %lld with %zu scales", (long long)block,
+				 s->n);
+	ret->block = (size_t)block;
+	ret->per_axis = (ret->length + ret->block - 1) / ret->block;
+	if (s->n != x->n / ret->length * ret->per_axis)
+		return onnx_fail(o, n, EINVAL, "%zu scales for blocks of %lld", s->n,
+				 (long long)block);
+	return 0;
+}
+
+static size_t scale_index(const struct spread *p, size_t i, size_t n_scale)
+{
+	size_t at = i / p->inner % p->length / p->block;
+
+	if (n_scale == 1)
+		return 0;
+	if (n_scale == p->per_axis && p->block == 1)
+		return at;
+	return (i / (p->inner * p->length) * p->per_axis + at) * p->inner + i % p->inner;
+}
+
+static int dequantise_const(struct onnx *o, const onnx_node *n, const struct onnx_const *x,
+			    const struct params *p)
+{
+	struct onnx_const *y;
+	struct onnx_value *v;
+	struct spread spread;
+
+	NE_RETURN_IF(spread_of(o, n, x, p->scale, &spread));
+	y = onnx_const_new(NE_F32, x->rank, x->dim);
 	for (size_t i = 0; y && i < x->n; i++) {
-		size_t c = s->n > 1 ? i / inner % s->n : 0;
-		int64_t zero = z ? onnx_const_int(z, c) : 0;
+		size_t c = scale_index(&spread, i, p->scale->n);
+		int64_t zero = p->zero ? onnx_const_int(p->zero, c) : 0;
 
-		onnx_const_set(y, i, (double)(onnx_const_int(x, i) - zero) * onnx_const_real(s, c));
+		((float *)y->data)[i] =
+			(float)(onnx_const_int(x, i) - zero) * ((const float *)p->scale->data)[c];
 	}
-	return onnx_out_const(o, n, y);
+	NE_RETURN_IF(onnx_out_const(o, n, y));
+	if (onnx_attr_int(n, "block_size", 0))
+		return 0;
+	v = onnx_value_find(o, n->output[0]);
+	v->of = (struct onnx_quantised){
+		.q = x,
+		.scale = p->scale,
+		.zero = p->zero,
+		.axis = onnx_axis(o, n, onnx_attr_int(n, "axis", 1), NE_MAX(x->rank, 2u)),
+	};
+	return 0;
+}
+
+static bool all_zero(const struct onnx_const *z)
+{
+	for (size_t i = 0; z && i < z->n; i++)
+		if (onnx_const_int(z, i))
+			return false;
+	return true;
+}
+
+static int set_scales(struct onnx *o, const onnx_node *n, struct ne_tensor *t,
+		      const struct onnx_const *s)
+{
+	float *copy = malloc(s->n * sizeof(*copy));
+
+	if (!copy)
+		return onnx_fail(o, n, ENOMEM, "no memory");
+	memcpy(copy, s->data, s->n * sizeof(*copy));
+	free(t->scale);
+	t->scale = copy;
+	t->n_scale = (uint32_t)s->n;
+	return 0;
+}
+
+/* Whether every weight less its zero point fits s8. */
+static bool fits_s8(const struct onnx_quantised *of, size_t inner)
+{
+	for (size_t i = 0; i < of->q->n; i++) {
+		size_t c = of->scale->n == 1 ? 0 : i / inner % of->scale->n;
+		int64_t v = onnx_const_int(of->q, i) - (of->zero ? onnx_const_int(of->zero, c) : 0);
+
+		if (v < INT8_MIN || v > INT8_MAX)
+			return false;
+	}
+	return true;
+}
+
+int onnx_quantised_weights(struct onnx *o, const onnx_node *n, size_t i, int axis, int tensor)
+{
+	const struct onnx_value *v = onnx_in(o, n, i);
+	struct ne_tensor *t = &o->g->tensor[tensor];
+	bool last = o->g->node && t->shape.rank == 3; /* depthwise: [kh, kw, channels] */
+	size_t total = ne_shape_elements(&t->shape), channels, inner = 1;
+	const struct onnx_quantised *of;
+	int8_t *data;
+
+	if (!v || !v->of.q || (o->opt && o->opt->plain))
+		return 0;
+	of = &v->of;
+	if ((of->q->dtype != NE_S8 && of->q->dtype != NE_U8) ||
+	    (of->scale->n > 1 && of->axis != axis))
+		return 0;
+	for (uint32_t k = (uint32_t)axis + 1; k < of->q->rank; k++)
+		inner *= (size_t)of->q->dim[k];
+	if (!fits_s8(of, inner))
+		return 0;
+	channels = (size_t)(last ? t->shape.dim[2] : t->shape.dim[0]);
+	data = ne_alloc_aligned(total);
+	if (!data)
+		return onnx_fail(o, n, ENOMEM, "no memory");
+	for (size_t k = 0; k < total; k++) {
+		size_t c = last ? k % channels : k / (total / channels);
+
+		/* exact: the product was rounded once, of an integer of eight bits */
+		data[k] =
+			(int8_t)lrintf(((const float *)t->data)[k] /
+				       ((const float *)of->scale->data)[of->scale->n == 1 ? 0 : c]);
+	}
+	free(t->data);
+	t->data = data;
+	t->bytes = total;
+	t->dtype = NE_S8;
+	NE_RETURN_IF(set_scales(o, n, t, of->scale));
+	return 1;
+}
+
+int onnx_quantised_bias(struct onnx *o, const onnx_node *n, size_t i, int tensor)
+{
+	const struct onnx_value *v = onnx_in(o, n, i);
+	struct ne_tensor *t = &o->g->tensor[tensor];
+
+	if (!v || !v->of.q || v->of.q->dtype != NE_S32 || !all_zero(v->of.zero) ||
+	    v->of.q->n != ne_shape_elements(&t->shape))
+		return 0;
+	memcpy(t->data, v->of.q->data, v->of.q->n * sizeof(int32_t));
+	t->dtype = NE_S32;
+	return set_scales(o, n, t, v->of.scale);
+}
+
+/* A constant of 8 bits and one scale, with the node that makes it real: for operands of what may
+ * become an s8 operator. */
+int onnx_quantised_const(struct onnx *o, const onnx_node *n, struct onnx_value *v)
+{
+	const struct onnx_const *q = v->of.q;
+	int32_t offset, zero;
+	int id;
+	int8_t *data;
+
+	if (!q || (q->dtype != NE_S8 && q->dtype != NE_U8) || v->of.scale->n != 1 || !q->n ||
+	    (o->opt && o->opt->plain))
+		return 0;
+	offset = q->dtype == NE_U8 ? 128 : 0;
+	zero = (v->of.zero ? (int32_t)onnx_const_int(v->of.zero, 0) : 0) - offset;
+	data = ne_alloc_aligned(q->n);
+	if (!data)
+		return onnx_fail(o, n, ENOMEM, "no memory");
+	for (size_t i = 0; i < q->n; i++)
+		data[i] = (int8_t)(onnx_const_int(q, i) - offset);
+	id = onnx_emit_const_as(o, n, NE_S8, q->rank, q->dim, data);
+	if (id < 0)
+		return id;
+	o->g->tensor[id].quant = (struct ne_quant){*(const float *)v->of.scale->data, zero};
+	return onnx_emit_typed(o, n, NE_OP_DEQUANTISE, id, NE_F32, (struct ne_quant){0});
+}
+
+/* ---- activations ---- */
+
+int onnx_plain_bytes(struct onnx *o, const onnx_node *n, struct onnx_value *v)
+{
+	struct ne_quant q = o->g->tensor[v->tensor].quant;
+	int id;
+
+	q.zero += 128;
+	id = onnx_emit_typed(o, n, NE_OP_QUANTISE, (int)v->tensor, NE_U8, q);
+	if (id >= 0)
+		v->bytes = id;
+	return id;
+}
+
+/* An integer tensor has one quantisation: who reads it with another one is refused. */
+static int set_quant(struct onnx *o, const onnx_node *n, int tensor, struct ne_quant q)
+{
+	struct ne_quant *had = &o->g->tensor[tensor].quant;
+
+	if (had->scale > 0 && (had->scale < q.scale || had->scale > q.scale || had->zero != q.zero))
+		return onnx_fail(o, n, EOPNOTSUPP, "integers read with two scales or zero points");
+	*had = q;
+	return 0;
 }
 
 int onnx_dequantize_linear(struct onnx *o, const onnx_node *n)
 {
-	const struct onnx_value *v = onnx_in(o, n, 0);
-	const struct onnx_const *s, *z;
+	struct onnx_value *v = onnx_in(o, n, 0);
+	struct params p;
+	int x;
 
 	if (!v)
 		return onnx_fail(o, n, EINVAL, "input 0 is missing");
-	NE_RETURN_IF(read_quant(o, n, &s, &z));
+	NE_RETURN_IF(read_params(o, n, 1, &p));
 	if (v->constant)
-		return dequantise_const(o, n, v->constant, s, z);
-	if (s->n != 1)
+		return dequantise_const(o, n, v->constant, &p);
+	if (p.scale->n != 1)
 		return onnx_fail(o, n, EOPNOTSUPP, "activations with a scale per channel");
-	if (v->quantised || o->g->tensor[v->tensor].dtype == NE_F32)
-		return onnx_out_tensor(o, n, (int)v->tensor);
-	return input_as_real(o, n, (int)v->tensor,
-			     (struct ne_quant){
-				     .scale = *(const float *)s->data,
-				     .zero = z ? (int32_t)onnx_const_int(z, 0) : 0,
-			     });
+	x = (int)v->tensor;
+	if (v->shifted) {
+		p.one.zero -= 128;
+		NE_RETURN_IF(set_quant(o, n, x, p.one));
+	} else if (o->g->tensor[x].dtype == NE_U8) {
+		NE_RETURN_IF(set_quant(o, n, x, p.one));
+		p.one.zero -= 128;
+		x = onnx_emit_typed(o, n, NE_OP_QUANTISE, x, NE_S8, p.one);
+	} else if (o->g->tensor[x].dtype == NE_S8 || o->g->tensor[x].dtype == NE_S16) {
+		NE_RETURN_IF(set_quant(o, n, x, p.one));
+	} else {
+		return onnx_fail(o, n, EOPNOTSUPP, "of type %s",
+				 ne_dtype_name(o->g->tensor[x].dtype));
+	}
+	x = onnx_emit_typed(o, n, NE_OP_DEQUANTISE, x, NE_F32, (struct ne_quant){0});
+	return onnx_out_tensor(o, n, x);
 }
 
 int onnx_quantize_linear(struct onnx *o, const onnx_node *n)
 {
-	const struct onnx_const *s, *z;
-	int x = onnx_in_tensor(o, n, 0), r;
-	double lo, hi;
+	struct params p;
+	int x = onnx_in_tensor(o, n, 0);
 	bool is_signed;
 
 	if (x < 0)
 		return x;
-	NE_RETURN_IF(read_quant(o, n, &s, &z));
-	if (s->n != 1 || (z && z->dtype != NE_U8 && z->dtype != NE_S8))
+	NE_RETURN_IF(read_params(o, n, 1, &p));
+	is_signed =
+		p.zero ? p.zero->dtype == NE_S8
+		       : onnx_attr_int(n, "output_dtype", 0) == ONNX__TENSOR_PROTO__DATA_TYPE__INT8;
+	if (p.scale->n != 1 || (p.zero && p.zero->dtype != NE_U8 && p.zero->dtype != NE_S8))
 		return onnx_fail(o, n, EOPNOTSUPP, "other than one scale and 8-bit values");
-	is_signed = z && z->dtype == NE_S8;
-	lo = ((is_signed ? -128 : 0) - (z ? (double)onnx_const_int(z, 0) : 0)) *
-	     onnx_const_real(s, 0);
-	hi = lo + 255 * onnx_const_real(s, 0);
-	if (lo >= 0) /* an all-positive range: within 1 % of 6 it stands for ReLU6 */
-		x = onnx_emit_unary(o, n, fabs(hi - 6) < 0.06 ? NE_OP_RELU6 : NE_OP_RELU, x);
-	r = onnx_out_tensor(o, n, x);
-	if (r >= 0)
-		onnx_value_find(o, n->output[0])->quantised = true;
-	return r;
+	p.one.zero -= is_signed ? 0 : 128;
+	x = onnx_emit_typed(o, n, NE_OP_QUANTISE, x, NE_S8, p.one);
+	NE_RETURN_IF(onnx_out_tensor(o, n, x));
+	onnx_value_find(o, n->output[0])->shifted = !is_signed;
+	return 0;
 }

@@ -153,8 +153,9 @@ static struct ne_window to_window(const struct axes *a)
 
 /* ONNX [M, C/g, taps..] to [M, taps.., C/g], or for depthwise [taps.., M]. */
 static int conv_weights(struct onnx *o, const onnx_node *n, const struct onnx_const *w,
-			const struct ne_window *win, bool depthwise)
+			const struct ne_window *win, bool depthwise, int *ret_s8)
 {
+	int r;
 	size_t m = (size_t)w->dim[0], ic = (size_t)w->dim[1], taps = w->n / (m * ic);
 	int64_t full[4] = {w->dim[0], win->kh, win->kw, w->dim[1]};
 	int64_t dw[3] = {win->kh, win->kw, w->dim[0]};
@@ -168,13 +169,16 @@ static int conv_weights(struct onnx *o, const onnx_node *n, const struct onnx_co
 			for (size_t t = 0; t < taps; t++)
 				data[depthwise ? t * m + i : (i * taps + t) * ic + c] =
 					src[(i * ic + c) * taps + t];
-	return depthwise ? onnx_emit_const(o, n, 3, dw, data)
-			 : onnx_emit_const(o, n, 4, full, data);
+	r = depthwise ? onnx_emit_const(o, n, 3, dw, data) : onnx_emit_const(o, n, 4, full, data);
+	if (r >= 0)
+		*ret_s8 = onnx_quantised_weights(o, n, 1, 0, r);
+	return r < 0 || *ret_s8 >= 0 ? r : *ret_s8;
 }
 
-static int conv_bias(struct onnx *o, const onnx_node *n, int64_t m, uint32_t *ret)
+static int conv_bias(struct onnx *o, const onnx_node *n, int64_t m, bool s8, uint32_t *ret)
 {
 	const struct onnx_value *v = onnx_in(o, n, 2);
+	float *data;
 	int b;
 
 	*ret = NE_NONE;
@@ -185,11 +189,18 @@ static int conv_bias(struct onnx *o, const onnx_node *n, int64_t m, uint32_t *re
 	if (v->constant->n != (size_t)m || v->constant->rank != 1)
 		return onnx_fail(o, n, EINVAL, "the bias has %zu values for %lld channels",
 				 v->constant->n, (long long)m);
-	b = onnx_in_tensor(o, n, 2);
+	if (v->constant->dtype != NE_F32)
+		return onnx_fail(o, n, EOPNOTSUPP, "a bias of type %s",
+				 ne_dtype_name(v->constant->dtype));
+	data = ne_alloc_aligned((size_t)m * sizeof(*data));
+	if (!data)
+		return onnx_fail(o, n, ENOMEM, "no memory");
+	memcpy(data, v->constant->data, (size_t)m * sizeof(*data));
+	b = onnx_emit_const(o, n, 1, &m, data); /* one of its own: it may become s32 */
 	if (b < 0)
 		return b;
 	*ret = (uint32_t)b;
-	return 0;
+	return s8 ? onnx_quantised_bias(o, n, 2, b) : 0;
 }
 
 int onnx_conv(struct onnx *o, const onnx_node *n)
@@ -200,7 +211,7 @@ int onnx_conv(struct onnx *o, const onnx_node *n)
 	struct axes axes;
 	uint32_t in[3];
 	bool depthwise;
-	int x = onnx_in_tensor(o, n, 0), r;
+	int x = onnx_in_tensor(o, n, 0), r, s8 = 0;
 
 	if (x < 0)
 		return x;
@@ -223,11 +234,11 @@ int onnx_conv(struct onnx *o, const onnx_node *n)
 	if (x < 0)
 		return x;
 	in[0] = (uint32_t)x;
-	r = conv_weights(o, n, w, &attr.window, depthwise);
+	r = conv_weights(o, n, w, &attr.window, depthwise, &s8);
 	if (r < 0)
 		return r;
 	in[1] = (uint32_t)r;
-	NE_RETURN_IF(conv_bias(o, n, w->dim[0], &in[2]));
+	NE_RETURN_IF(conv_bias(o, n, w->dim[0], s8, &in[2]));
 	r = onnx_emit(o, n, depthwise ? NE_OP_DWCONV : NE_OP_CONV, &attr, in[2] == NE_NONE ? 2 : 3,
 		      in);
 	return onnx_out_tensor(o, n, onnx_emit_channels_first(o, n, r));

@@ -35,7 +35,8 @@ int rewrite_activation(struct edit *e)
 		if (e->producer[x] == NE_NONE || e->uses[x] != 1 || e->uses[n->out[0]] == 0)
 			continue;
 		before = &g->node[e->producer[x]];
-		if (!can_activate(before->op) || before->attr.act != NE_ACT_NONE)
+		if (!can_activate(before->op) || before->attr.act != NE_ACT_NONE ||
+		    !edit_same_values(e, x, n->out[0]))
 			continue;
 		if (!edit_replace(e, n->out[0], x))
 			continue;

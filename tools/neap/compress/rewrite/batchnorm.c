@@ -122,7 +122,8 @@ static uint32_t foldable_writer(const struct edit *e, uint32_t t, uint32_t c)
 	if (w == NE_NONE || e->uses[t] != 1)
 		return NE_NONE;
 	n = &e->g->node[w];
-	if (!edit_has_weights(n->op) || n->attr.act || n->attr.norm || !edit_is_const(e, n->in[1]))
+	if (!edit_has_weights(n->op) || n->attr.act || n->attr.norm ||
+	    !edit_is_const(e, n->in[1]) || e->g->tensor[n->in[1]].dtype != NE_F32)
 		return NE_NONE;
 	if (n->n_in > 2 && n->in[2] != NE_NONE && !edit_is_const(e, n->in[2]))
 		return NE_NONE;

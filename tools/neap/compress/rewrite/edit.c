@@ -110,12 +110,14 @@ int edit_add_tensor(struct edit *e, uint32_t named_after, const struct ne_shape 
 	id = ne_graph_add_tensor(e->g, name, e->g->tensor[named_after].dtype, &copy);
 	if (id < 0)
 		return ne_fail(e->err, -id, "rewrite: tensor %s cannot be added", name);
+	e->g->tensor[id].quant = e->g->tensor[named_after].quant;
 	e->producer[id] = NE_NONE;
 	e->uses[id] = 0;
 	return id;
 }
 
-int edit_add_const(struct edit *e, uint32_t named_after, const struct ne_shape *shape, float *data)
+static int add_const(struct edit *e, uint32_t named_after, enum ne_dtype dtype,
+		     const struct ne_shape *shape, void *data)
 {
 	struct ne_shape copy = *shape;
 	char name[256];
@@ -127,11 +129,38 @@ int edit_add_const(struct edit *e, uint32_t named_after, const struct ne_shape *
 		free(data);
 		return id;
 	}
-	id = ne_graph_add_const(e->g, name, NE_F32, &copy, data);
+	id = ne_graph_add_const(e->g, name, dtype, &copy, data);
 	if (id < 0)
 		return ne_fail(e->err, -id, "rewrite: constant %s cannot be added", name);
 	e->producer[id] = NE_NONE;
 	e->uses[id] = 0;
+	return id;
+}
+
+int edit_add_const(struct edit *e, uint32_t named_after, const struct ne_shape *shape, float *data)
+{
+	return add_const(e, named_after, NE_F32, shape, data);
+}
+
+int edit_copy_const(struct edit *e, uint32_t t, void *data)
+{
+	const struct ne_tensor *from = &e->g->tensor[t];
+	uint32_t n_scale = from->n_scale;
+	struct ne_tensor *to;
+	int id = add_const(e, t, from->dtype, &from->shape, data);
+
+	if (id < 0)
+		return id;
+	from = &e->g->tensor[t];
+	to = &e->g->tensor[id];
+	to->quant = from->quant;
+	if (!n_scale)
+		return id;
+	to->scale = malloc(n_scale * sizeof(*to->scale));
+	if (!to->scale)
+		return fail_memory(e);
+	memcpy(to->scale, from->scale, n_scale * sizeof(*to->scale));
+	to->n_scale = n_scale;
 	return id;
 }
 
@@ -239,6 +268,14 @@ bool edit_is_unary(enum ne_op op)
 	default:
 		return false;
 	}
+}
+
+bool edit_same_values(const struct edit *e, uint32_t a, uint32_t b)
+{
+	const struct ne_tensor *s = &e->g->tensor[a], *t = &e->g->tensor[b];
+
+	return s->dtype == t->dtype && !(s->quant.scale < t->quant.scale) &&
+	       !(s->quant.scale > t->quant.scale) && s->quant.zero == t->quant.zero;
 }
 
 bool edit_same_shape(const struct ne_shape *a, const struct ne_shape *b)

@@ -26,9 +26,12 @@ bool edit_is_const(const struct edit *e, uint32_t t);
 bool edit_is_exit(const struct edit *e, uint32_t t);
 bool edit_is_input(const struct edit *e, uint32_t t);
 
-/* Each returns an id or a negative errno. @data is taken over. */
+/* Each returns an id or a negative errno. @data is taken over. A new tensor has the type and the
+ * quantisation of the one that it is named after; a new constant is f32. */
 int edit_add_tensor(struct edit *e, uint32_t named_after, const struct ne_shape *shape);
 int edit_add_const(struct edit *e, uint32_t named_after, const struct ne_shape *shape, float *data);
+/* A constant like @t, of its type, shape and scales, with other values. */
+int edit_copy_const(struct edit *e, uint32_t t, void *data);
 /* Adds a node that writes @out, which loses its former writer. */
 int edit_add_node(struct edit *e, enum ne_op op, uint32_t in, uint32_t out,
 		  const struct ne_attr *attr);
@@ -46,6 +49,8 @@ bool edit_replace(struct edit *e, uint32_t from, uint32_t to);
 bool edit_has_weights(enum ne_op op);
 /* One input, element by element, shape kept. */
 bool edit_is_unary(enum ne_op op);
+/* Of one type, and integers of one quantisation. */
+bool edit_same_values(const struct edit *e, uint32_t a, uint32_t b);
 bool edit_same_shape(const struct ne_shape *a, const struct ne_shape *b);
 
 /* y = s[oc] * y + b[oc] folded into the weights and bias of node @node (no activation, no norm);

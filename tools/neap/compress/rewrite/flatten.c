@@ -8,6 +8,7 @@
 #include "tools/neap/compress/rewrite/rewrites.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Column k of the weights multiplied element k of the transpose, which is index[k] of @x. */
 static int permuted_weights(struct edit *e, uint32_t w, const struct ne_shape *x,
@@ -15,8 +16,9 @@ static int permuted_weights(struct edit *e, uint32_t w, const struct ne_shape *x
 {
 	const struct ne_tensor *t = &e->g->tensor[w];
 	size_t rows = (size_t)t->shape.dim[0], cols = (size_t)t->shape.dim[1];
+	size_t size = ne_dtype_size(t->dtype);
 	uint32_t *index = permute_index(x, perm);
-	float *data = ne_alloc_aligned(rows * cols * sizeof(*data));
+	char *data = ne_alloc_aligned(rows * cols * size);
 
 	if (!index || !data) {
 		free(index);
@@ -25,9 +27,10 @@ static int permuted_weights(struct edit *e, uint32_t w, const struct ne_shape *x
 	}
 	for (size_t r = 0; r < rows; r++)
 		for (size_t k = 0; k < cols; k++)
-			data[r * cols + index[k]] = ((const float *)t->data)[r * cols + k];
+			memcpy(data + (r * cols + index[k]) * size,
+			       (const char *)t->data + (r * cols + k) * size, size);
 	free(index);
-	return edit_add_const(e, w, &t->shape, data);
+	return edit_copy_const(e, w, data);
 }
 
 static int flatten(struct edit *e, uint32_t dense)
@@ -40,7 +43,7 @@ static int flatten(struct edit *e, uint32_t dense)
 	struct ne_shape flat = g->tensor[n->in[0]].shape;
 	int id, weights;
 
-	if (reshape == NE_NONE || !w->data || w->dtype != NE_F32 || w->shape.rank != 2)
+	if (reshape == NE_NONE || !w->data || w->shape.rank != 2)
 		return 0;
 	transpose = edit_writer(e, g->node[reshape].in[0], NE_OP_TRANSPOSE);
 	if (transpose == NE_NONE)

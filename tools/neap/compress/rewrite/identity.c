@@ -7,11 +7,14 @@
 #include "tools/neap/compress/rewrite/permute.h"
 #include "tools/neap/compress/rewrite/rewrites.h"
 
-static bool does_nothing(const struct ne_graph *g, const struct ne_node *n)
+static bool does_nothing(const struct edit *e, const struct ne_node *n)
 {
+	const struct ne_graph *g = e->g;
 	const struct ne_shape *in = &g->tensor[n->in[0]].shape;
 	const struct ne_shape *out = &g->tensor[n->out[0]].shape;
 
+	if (!edit_same_values(e, n->in[0], n->out[0]))
+		return false;
 	switch (n->op) {
 	case NE_OP_RESHAPE:
 	case NE_OP_PAD:
@@ -35,7 +38,7 @@ int rewrite_identity(struct edit *e)
 
 		if (n->n_in < 1 || n->n_out != 1 || n->in[0] == NE_NONE || e->uses[n->out[0]] == 0)
 			continue;
-		if (does_nothing(g, n)) {
+		if (does_nothing(e, n)) {
 			changes += edit_replace(e, n->out[0], n->in[0]);
 		} else if (n->op == NE_OP_TRANSPOSE &&
 			   permute_is_free(&g->tensor[n->in[0]].shape, n->attr.perm)) {

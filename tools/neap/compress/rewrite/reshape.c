@@ -30,15 +30,17 @@ int rewrite_reshape(struct edit *e)
 		enum ne_op op = g->node[i].op;
 		uint32_t w;
 
-		if (op != NE_OP_RESHAPE && !edit_is_unary(op))
+		/* dequantise nodes come the other way: see quantised.c */
+		if ((op != NE_OP_RESHAPE && !edit_is_unary(op)) || op == NE_OP_DEQUANTISE)
 			continue;
 		w = edit_writer(e, g->node[i].in[0], NE_OP_RESHAPE);
 		if (w == NE_NONE || e->uses[g->node[i].out[0]] == 0)
 			continue;
-		if (op == NE_OP_RESHAPE) {
+		if (op == NE_OP_RESHAPE &&
+		    edit_same_values(e, g->node[i].in[0], g->node[w].in[0])) {
 			edit_set_input(e, i, 0, g->node[w].in[0]);
 			changes++;
-		} else if (!edit_is_const(e, g->node[w].in[0])) {
+		} else if (op != NE_OP_RESHAPE && !edit_is_const(e, g->node[w].in[0])) {
 			int r = move_behind(e, i, w);
 
 			if (r < 0)

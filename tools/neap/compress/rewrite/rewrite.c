@@ -22,6 +22,8 @@ const struct rewrite rewrite_table[] = {
 	{"reshape", rewrite_reshape, false},
 	{"flatten", rewrite_flatten, false},
 	{"activation", rewrite_activation, false},
+	{"quantised", rewrite_quantised, false},
+	{"unquantised", rewrite_unquantised, true},
 	{"batchnorm-alone", rewrite_batchnorm_alone, true},
 	{NULL, NULL, false},
 };

@@ -16,5 +16,7 @@ int rewrite_transpose(struct edit *e);
 int rewrite_reshape(struct edit *e);
 int rewrite_flatten(struct edit *e);
 int rewrite_activation(struct edit *e);
+int rewrite_quantised(struct edit *e);
+int rewrite_unquantised(struct edit *e);
 
 #endif

@@ -129,6 +129,9 @@ static bool movable(const struct edit *e, const struct ne_node *n, uint32_t *ret
 	bool broadcast = n->op == NE_OP_ADD || n->op == NE_OP_MUL;
 	uint32_t first = NE_NONE, rank;
 
+	/* dequantise nodes come the other way: see quantised.c */
+	if (n->op == NE_OP_DEQUANTISE)
+		return false;
 	if (!edit_is_unary(n->op) && !broadcast && n->op != NE_OP_CONCAT && n->op != NE_OP_PAD &&
 	    n->op != NE_OP_SOFTMAX)
 		return false;
