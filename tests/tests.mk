@@ -85,6 +85,15 @@ bench:
 	@$(MAKE) --no-print-directory all $(BENCH)
 	@tests/bench/run $(O)
 
+# Instructions executed for one inference, counted under emulation.
+.PHONY: bench-arm64
+bench-arm64:
+	@packaging/setup build arm64
+	@$(MAKE) --no-print-directory $(O)/bin/neap $(O)/tests/arm64/count.so
+	@$(MAKE) --no-print-directory O=build-arm64 CROSS=aarch64-linux-gnu- \
+		build-arm64/tests/arm64/run_model
+	@tests/bench/arm64 $(O) build-arm64
+
 # ---- fuzzing: one target per way in, all code instrumented by clang ----
 FUZZ_SECONDS ?= 600
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))

@@ -17,7 +17,7 @@
 #include <string.h>
 
 #define API_VERSION 1
-#define EXPORT	    __attribute__((visibility("default")))
+#define EXPORT      __attribute__((visibility("default")))
 
 struct qemu_plugin_tb;
 struct qemu_plugin_insn;
