@@ -167,9 +167,13 @@ static void find_top(const struct ne_context *c, const struct ne_program *p,
 		ret->top = top;
 	} else if (p->out[0].dtype == NE_S8) {
 		const int8_t *q = v;
+		int8_t top = INT8_MIN; /* two loops that vectors can do */
 
-		for (uint32_t i = 1; i < n; i++)
-			best = q[i] > q[best] ? i : best;
+		for (size_t i = 0; i < n; i++)
+			top = NE_MAX(top, q[i]);
+		for (; best < n && q[best] != top; best++)
+			;
+		best = best < n ? best : 0;
 	}
 	ret->top_index = best;
 }
