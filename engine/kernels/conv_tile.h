@@ -29,28 +29,7 @@
  *                          writes mr pixels from p and the output channels from o of nb blocks
  *   TILE_WIDE, tile_wide() optional: TILE_WIDE steps at once, where x is better loaded by vectors
  */
-#include "engine/kernels/kernels.h"
-
-#define TILES_4(nb)  TILE(1, nb) TILE(2, nb) TILE(3, nb) TILE(4, nb)
-#define TILES_6(nb)  TILES_4(nb) TILE(5, nb) TILE(6, nb)
-#define TILES_5(nb)  TILES_4(nb) TILE(5, nb)
-#define TILES_8(nb)  TILES_6(nb) TILE(7, nb) TILE(8, nb)
-#define TILES_12(nb) TILES_8(nb) TILE(9, nb) TILE(10, nb) TILE(11, nb) TILE(12, nb)
-
-#define TILE_INLINE TILE_PLAIN static inline __attribute__((always_inline))
-
-/* GCC's partial redundancy elimination makes second copies of all sums live and spills them, and
- * its scheduling before register allocation (arm64) loads more weights than there are registers. */
-#ifdef __clang__
-#define TILE_UNROLL _Pragma("unroll")
-#define TILE_NO_SPILL
-#else
-#define TILE_UNROLL   _Pragma("GCC unroll 32")
-#define TILE_NO_SPILL __attribute__((optimize("no-tree-pre", "no-schedule-insns")))
-#endif
-/* Sanitizers would instrument every lane of every unrolled tile, and compile for minutes. What
- * follows indirection, tile_fill(), keeps them; tests/kernels puts guard pages around the rest. */
-#define TILE_PLAIN __attribute__((no_sanitize("address"), no_sanitize("undefined")))
+#include "engine/kernels/tile.h"
 
 /* 37 cache lines: an odd number, so that rows do not meet in the same L1 sets; a 3x3 window of 256
  * s8 channels fits, and TILE_MAX_MR rows in L1. */
@@ -97,10 +76,6 @@ static void tile_fill(struct tile_panel *panel, const tile_args *a, uint32_t p, 
 		}
 	}
 }
-
-/* Sums of a tile kept in `ways` sets, to hide the latency of the dot product in small tiles. */
-#define TILE_WAYS(mr, nv) ((mr) * (nv) >= 8 ? 1 : (mr) * (nv) >= 4 ? 2 : 4)
-#define TILE_MAX_ACC      32
 
 TILE_INLINE void tile_step(tile_vec *acc, const tile_x *x, const tile_w *w, size_t block_stride,
 			   const int mr, const int nb)

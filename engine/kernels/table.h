@@ -41,6 +41,54 @@ struct ne_conv_s8 {
 	size_t y_stride; /* elements from pixel to pixel */
 };
 
+/*
+ * Windows over whole rows of an image, without indirection. The kernel first writes the input rows
+ * of a chunk of output rows to scratch, padding around and in the form that its dot product takes
+ * (shifted by the table's shift, s16, ...); then a tap is at a constant distance from the window's
+ * first. Elements of scratch are conv_image_elem bytes.
+ *
+ * Where a window is one pixel and outputs are as many as inputs (ne_image_flat()) the image may be
+ * any rows of pixels, and rows mean pixels in chunk, and in first and n of the kernels' arguments.
+ */
+struct ne_image_rows {
+	int32_t h, w;      /* of the input, [h][w][c], dense */
+	int32_t oh, ow;    /* of the output */
+	int32_t sh, sw;    /* strides */
+	int32_t top, left; /* padding */
+	int32_t rows;      /* input rows of one output row: (kh - 1) * dh + 1 */
+	int32_t columns;   /* of a row in scratch: (ow - 1) * sw + (kw - 1) * dw + 1 */
+	uint32_t pixel;    /* elements of a pixel in scratch: >= c, the rest zero */
+	uint32_t chunk;    /* output rows of a chunk */
+	int8_t zero;       /* padding reads this */
+};
+
+static inline bool ne_image_flat(const struct ne_image_rows *im)
+{
+	return im->oh == 1 && im->rows == 1 && im->columns == im->ow && im->columns == im->w;
+}
+
+/* As conv_s8, with the same packing: "taps" are runs of contiguous elements of scratch, each
+ * run_steps groups of kr long: a whole row of the window where its pixels have no gaps, else a
+ * tap. run_offset[n_run]: elements from the window's first. */
+struct ne_conv_image_s8 {
+	const int8_t *x;
+	void *scratch; /* ne_image_scratch() bytes, 64-byte aligned */
+	struct ne_image_rows im;
+	uint32_t first, n; /* output rows to work out */
+	uint32_t ic, oc;
+	const int32_t *run_offset;
+	uint32_t n_run, run_steps;
+	const int8_t *w;
+	size_t w_run_stride, w_block_stride; /* bytes */
+	const int32_t *bias;                 /* as in ne_conv_s8 */
+	const float *mult;
+	bool wide; /* some |product| may be 2^31 or more */
+	int32_t zp, lo, hi;
+	uint32_t blocks; /* of a tile, 0: the kernel's choice */
+	int8_t *y;       /* of row 0 */
+	size_t y_stride;
+};
+
 /* y[p][o] = clamp(scale[o] * sum + bias[o], lo, hi). Packed [oc/nr][tap][ic][nr]. */
 struct ne_conv_f32 {
 	const float *x;
@@ -139,14 +187,20 @@ struct ne_kernels {
 	void (*hardswish_f32)(float *y, const float *x, size_t n); /* x * clamp(x/6 + 0.5, 0, 1) */
 	/* y[i] = table[(uint8_t)x[i]]: every unary s8 operator, and u8 or s8 rescaling. */
 	void (*lut_s8)(int8_t *y, const int8_t *x, size_t n, const int8_t table[256]);
-	/* y = clamp(rne(x / scale) + zp, lo, hi); NaN gives lo. */
-	void (*quantise_s8)(int8_t *y, const float *x, size_t n, float scale, int32_t zp,
+	/* y = clamp(rne(x * inv_scale) + zp, lo, hi); NaN gives lo. */
+	void (*quantise_s8)(int8_t *y, const float *x, size_t n, float inv_scale, int32_t zp,
 			    int32_t lo, int32_t hi);
 	/* y = (x - zp) * scale */
 	void (*dequantise_s8)(float *y, const int8_t *x, size_t n, float scale, int32_t zp);
 	/* In place complex FFT of n points (n a power of two, 2..4096), interleaved re, im; twiddle
 	 * holds n/2 pairs cos(2 pi k / n), -sin(2 pi k / n). */
 	void (*fft_f32)(float *data, uint32_t n, const float *twiddle);
+
+	/* ---- from here on NULL where a set has none ---- */
+
+	/* Takes what conv_s8 takes, packed alike. */
+	void (*conv_image_s8)(const struct ne_conv_image_s8 *a);
+	uint32_t conv_image_elem;
 };
 
 enum ne_cpu_flags {
@@ -177,5 +231,8 @@ size_t ne_pack_conv_f32_elements(const struct ne_kernels *k, uint32_t oc, uint32
 				 uint32_t ic);
 void ne_pack_conv_f32(const struct ne_kernels *k, float *dst, const float *w, uint32_t oc,
 		      uint32_t taps, uint32_t ic, size_t *ret_tap_stride, size_t *ret_block_stride);
+
+/* Input rows, and bytes of scratch, that a chunk takes at most, with what kernels may touch beyond. */
+size_t ne_image_scratch(const struct ne_image_rows *im, size_t elem);
 
 #endif

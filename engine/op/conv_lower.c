@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Convolutions and dense layers as kernel calls, f32 and s8. Three ways to read the input:
+ * Convolutions and dense layers as kernel calls, f32 and s8. Four ways to read the input:
+ *   image    whole rows of the image at once, where the kernels have that (conv_image.c);
  *   windows  an indirection table over the image; grouped convolutions make one call a group;
  *   rows     one tap, rows one after another: dense layers;
  *   patches  an image of 1 to 3 channels: a tap alone would fill a sliver of a register, so the
  *            patches of a tile of pixels are gathered into scratch and count as one tap.
  */
-#include "engine/plan/plan.h"
+#include "engine/op/conv.h"
 #include "engine/op/conv_u8.h"
 #include "engine/op/op.h"
 
@@ -17,19 +18,6 @@
 #define PATCH_BYTES    8192 /* of a tile's patches: stays in the first cache with the weights */
 #define PATCH_PIXELS   64
 #define SPLIT_PIXELS   16 /* fewer pixels: the work is split by output channels */
-
-/* A convolution at one level, whatever its type. */
-struct conv {
-	const struct ne_node *n;
-	struct ne_image x; /* of the level */
-	int32_t oh, ow;
-	uint32_t n_pix, taps, ic, oc, groups; /* ic, oc: of one group */
-	uint32_t nr;
-	bool patches;
-	bool w_above_min; /* s8: see ne_conv_s8 */
-	const int32_t *ind;
-	const struct ne_packed *packed;
-};
 
 struct patch_args {
 	struct ne_image x;
@@ -181,7 +169,7 @@ CONV_RUNS(f32, float, scale)
 
 /* ---- building ---- */
 
-static int pack_weights(struct ne_lower *lw, struct conv *c)
+static int pack_weights(struct ne_lower *lw, struct ne_conv *c)
 {
 	const struct ne_tensor *w = &lw->g->tensor[c->n->in[1]];
 	struct ne_packed *p = &lw->packed[c->n - lw->g->node];
@@ -191,9 +179,9 @@ static int pack_weights(struct ne_lower *lw, struct conv *c)
 	size_t per_group = (size_t)oc * taps * ic, group;
 	char *dst;
 
-	if (c->patches) {
-		ic *= taps;
-		taps = 1;
+	if (c->packed_taps != taps) { /* taps side by side count as channels of one */
+		ic *= taps / c->packed_taps;
+		taps = c->packed_taps;
 	}
 	c->packed = p;
 	if (p->w)
@@ -222,7 +210,7 @@ static int pack_weights(struct ne_lower *lw, struct conv *c)
 }
 
 /* Sums of the active weights of each output channel, for the zero point's correction. */
-static int sum_weights(struct ne_lower *lw, struct conv *c, int64_t **ret_sum,
+static int sum_weights(struct ne_lower *lw, struct ne_conv *c, int64_t **ret_sum,
 		       int64_t **ret_magnitude)
 {
 	const struct ne_tensor *w = &lw->g->tensor[c->n->in[1]];
@@ -248,7 +236,7 @@ static int sum_weights(struct ne_lower *lw, struct conv *c, int64_t **ret_sum,
 	return 0;
 }
 
-static int lower_patches(struct ne_lower *lw, const struct conv *c, size_t elem, uint8_t pad,
+static int lower_patches(struct ne_lower *lw, const struct ne_conv *c, size_t elem, uint8_t pad,
 			 struct patch_args *p, const int32_t **ret_ind)
 {
 	size_t patch = (size_t)c->taps * c->ic * elem;
@@ -274,7 +262,7 @@ struct split {
 	uint64_t cost;
 };
 
-static struct split split_of(const struct conv *c)
+static struct split split_of(const struct ne_conv *c)
 {
 	uint32_t blocks = (c->oc + c->nr - 1) / c->nr;
 	struct split s = {.units = c->n_pix, .grain = 8};
@@ -288,7 +276,7 @@ static struct split split_of(const struct conv *c)
 	return s;
 }
 
-static int lower_s8(struct ne_lower *lw, struct conv *c)
+static int lower_s8(struct ne_lower *lw, struct ne_conv *c)
 {
 	struct ne_quant qx = ne_lower_quant(lw, c->n->in[0]), qy = ne_lower_quant(lw, lw->y);
 	struct conv_s8_args s = {.fn = lw->k->conv_s8, .groups = c->groups};
@@ -303,9 +291,12 @@ static int lower_s8(struct ne_lower *lw, struct conv *c)
 	NE_RETURN_IF(sum_weights(lw, c, &sum, &mag));
 	r = ne_lower_channels_s8(lw, c->n, c->oc * c->groups, sum, mag, lw->k->conv_s8_shift, c->oc,
 				 padded, &ch);
+	if (r == 0 && c->image)
+		r = ne_conv_lower_image(lw, c, &ch, mag);
 	free(sum);
 	free(mag);
-	NE_RETURN_IF(r);
+	if (r < 0 || c->image)
+		return r;
 	pad = malloc((size_t)c->ic);
 	if (!pad)
 		return ne_lower_no_memory(lw, c->n);
@@ -348,7 +339,7 @@ static int lower_s8(struct ne_lower *lw, struct conv *c)
 			     &s, sizeof(s), split.units, split.grain, split.cost, lw->y);
 }
 
-static int lower_f32(struct ne_lower *lw, struct conv *c)
+static int lower_f32(struct ne_lower *lw, struct ne_conv *c)
 {
 	struct conv_f32_args s = {.fn = lw->k->conv_f32, .groups = c->groups};
 	uint32_t padded = (uint32_t)ne_round_up(c->oc, c->nr);
@@ -402,7 +393,7 @@ static bool has_u8_weights(const struct ne_lower *lw, const struct ne_node *n)
 	return lw->g->tensor[n->in[1]].dtype == NE_U8;
 }
 
-static int lower_typed(struct ne_lower *lw, struct conv *c)
+static int lower_typed(struct ne_lower *lw, struct ne_conv *c)
 {
 	bool s8 = lw->g->tensor[c->n->in[0]].dtype == NE_S8;
 
@@ -419,7 +410,7 @@ NE_OP_LOWER(conv)
 {
 	const struct ne_tensor *x = &lw->g->tensor[n->in[0]];
 	const struct ne_shape *ys = &lw->shape[lw->y];
-	struct conv c = {.n = n, .groups = (uint32_t)n->attr.groups};
+	struct ne_conv c = {.n = n, .groups = (uint32_t)n->attr.groups};
 
 	NE_RETURN_IF(ne_image_of(n, &lw->shape[n->in[0]], &c.x, lw->err));
 	c.oh = ys->rank == 4 ? ys->dim[1] : 1;
@@ -428,9 +419,13 @@ NE_OP_LOWER(conv)
 	c.taps = (uint32_t)n->attr.window.kh * (uint32_t)n->attr.window.kw;
 	c.ic = (uint32_t)c.x.c / c.groups;
 	c.oc = (uint32_t)ne_shape_last(ys) / c.groups;
-	c.patches = c.groups == 1 && c.taps > 1 && !x->group && c.x.c <= PATCH_CHANNELS &&
-		    !has_u8_weights(lw, n);
-	if (!c.patches) {
+	c.packed_taps = c.taps;
+	c.image = x->dtype == NE_S8 && !has_u8_weights(lw, n) && ne_conv_as_image(lw, &c);
+	c.patches = !c.image && c.groups == 1 && c.taps > 1 && !x->group &&
+		    c.x.c <= PATCH_CHANNELS && !has_u8_weights(lw, n);
+	if (c.patches)
+		c.packed_taps = 1;
+	if (!c.patches && !c.image) {
 		struct ne_windows w = {{c.x.h, c.x.w, c.x.c}, c.oh, c.ow, n->attr.window};
 
 		NE_RETURN_IF(ne_lower_windows(lw, n, &w, &c.ind));
@@ -441,7 +436,7 @@ NE_OP_LOWER(conv)
 NE_OP_LOWER(dense)
 {
 	const struct ne_shape *xs = &lw->shape[n->in[0]];
-	struct conv c = {.n = n, .groups = 1, .taps = 1};
+	struct ne_conv c = {.n = n, .groups = 1, .taps = 1, .packed_taps = 1};
 
 	c.ic = (uint32_t)ne_shape_last(xs);
 	c.oc = (uint32_t)ne_shape_last(&lw->shape[lw->y]);

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* Convolutions over whole rows of an image, s8 (conv_image_s8 of kernels/table.h). */
+#include "engine/op/conv.h"
+
+#include <stdlib.h>
+
+#define CHUNK_BYTES  16384u     /* of input rows at a time: in the first cache beside the weights */
+#define MOST_SCRATCH (1u << 20) /* rows longer than that go to the kernel with indirection */
+
+struct image_args {
+	struct ne_conv_image_s8 a;
+	struct ne_ref x, y;
+	void (*fn)(const struct ne_conv_image_s8 *a);
+};
+
+static void run_image(const struct ne_step *s, const struct ne_frame *f, uint32_t first, uint32_t n)
+{
+	const struct image_args *c = s->args;
+	struct ne_conv_image_s8 a = c->a;
+
+	a.x = ne_at(f, c->x);
+	a.y = ne_at(f, c->y);
+	a.scratch = f->scratch;
+	a.first = first;
+	a.n = n;
+	c->fn(&a);
+}
+
+/* The rows that @c reads, @channels of each pixel. */
+static struct ne_image_rows rows_of(const struct ne_lower *lw, const struct ne_conv *c,
+				    uint32_t channels)
+{
+	const struct ne_window *w = &c->n->attr.window;
+	const bool joined = c->packed_taps != c->taps;
+	struct ne_image_rows im = {
+		.h = c->x.h,
+		.w = c->x.w,
+		.oh = c->oh,
+		.ow = c->ow,
+		.sh = w->sh,
+		.sw = w->sw,
+		.top = w->pad_top,
+		.left = w->pad_left,
+		.rows = (w->kh - 1) * w->dh + 1,
+		.columns = (c->ow - 1) * w->sw + (w->kw - 1) * w->dw + 1,
+		.pixel = joined ? channels : (uint32_t)ne_round_up(channels, lw->k->conv_s8_kr),
+		.chunk = 1,
+	};
+
+	if (c->taps == 1 && w->sw == 1 && w->sh == 1 && im.columns == im.w && im.oh == im.h) {
+		im.w = im.ow = im.columns = im.h * im.w; /* all rows are one */
+		im.h = im.oh = 1;
+	}
+	return im;
+}
+
+static size_t row_bytes(const struct ne_lower *lw, const struct ne_image_rows *im)
+{
+	return (size_t)im->columns * im->pixel * lw->k->conv_image_elem;
+}
+
+static void choose_chunk(const struct ne_lower *lw, struct ne_image_rows *im)
+{
+	if (ne_image_flat(im)) {
+		const uint32_t pixel = im->pixel * lw->k->conv_image_elem;
+
+		im->chunk = NE_MIN((uint32_t)im->ow, NE_MAX(CHUNK_BYTES / pixel, 48u) / 24 * 24);
+		return;
+	}
+	while (im->chunk < (uint32_t)im->oh) {
+		const size_t rows = (size_t)im->chunk * (size_t)im->sh + (size_t)im->rows;
+
+		if (rows * row_bytes(lw, im) > CHUNK_BYTES)
+			break;
+		im->chunk++;
+	}
+}
+
+bool ne_conv_as_image(const struct ne_lower *lw, struct ne_conv *c)
+{
+	const struct ne_tensor *x = &lw->g->tensor[c->n->in[0]];
+	const struct ne_tensor *w = &lw->g->tensor[c->n->in[1]];
+	const struct ne_window *win = &c->n->attr.window;
+	const uint32_t full = (uint32_t)ne_shape_last(&w->shape);
+	struct ne_image_rows im;
+
+	if (!lw->k->conv_image_s8 || c->groups > 1 || !c->n_pix)
+		return false;
+	/* Few channels that no level cuts: a row of the window is one run, so that less is padded. */
+	if (!x->group && win->kw > 1 && win->dw == 1 && full % lw->k->conv_s8_kr)
+		c->packed_taps = (uint32_t)win->kh;
+	im = rows_of(lw, c, full); /* of full width, so that all levels are packed alike */
+	if (ne_image_flat(&im) || (int64_t)im.columns * im.pixel * im.rows <= MOST_SCRATCH)
+		return true;
+	c->packed_taps = c->taps;
+	return false;
+}
+
+/* Where the runs of a window start, from its first element, and how many there are. */
+static int lower_runs(struct ne_lower *lw, const struct ne_conv *c, struct ne_conv_image_s8 *a)
+{
+	const struct ne_window *w = &c->n->attr.window;
+	const uint32_t kr = lw->k->conv_s8_kr, pixel = a->im.pixel;
+	/* whole rows of the window, where no weights of channels that are cut lie between */
+	const bool joined =
+		c->packed_taps != c->taps ||
+		(w->dw == 1 && c->packed->tap_stride == (size_t)pixel * lw->k->conv_s8_nr);
+	const uint32_t rows = (uint32_t)w->kh, columns = joined ? 1 : (uint32_t)w->kw;
+	const size_t row = (size_t)w->dh * (size_t)a->im.columns * pixel;
+	int32_t *offset = calloc((size_t)rows * columns, sizeof(*offset));
+
+	if (!offset)
+		return ne_lower_no_memory(lw, c->n);
+	for (uint32_t y = 0; y < rows; y++)
+		for (uint32_t x = 0; x < columns; x++)
+			offset[y * columns + x] =
+				(int32_t)(y * row + (size_t)x * (size_t)w->dw * pixel);
+	a->n_run = rows * columns;
+	a->run_steps = ((joined ? (uint32_t)w->kw : 1) * pixel + kr - 1) / kr;
+	a->w_run_stride = c->packed->tap_stride;
+	if (joined && c->packed_taps == c->taps)
+		a->w_run_stride *= (size_t)w->kw;
+	a->run_offset = ne_lower_table(lw, offset, (size_t)a->n_run * sizeof(*offset));
+	free(offset);
+	return a->run_offset ? 0 : ne_lower_no_memory(lw, c->n);
+}
+
+/* Whether a sum times its factor may pass 2^31: x + shift is below 256. */
+static bool is_wide(const struct ne_conv *c, const struct ne_channels_s8 *ch,
+		    const int64_t *magnitude)
+{
+	for (uint32_t o = 0; o < c->oc; o++) {
+		const double sum = 256.0 * (double)magnitude[o] + abs(ch->bias[o]);
+		const double factor = (double)ch->mult[o];
+
+		if (!(sum * (factor < 0 ? -factor : factor) < 0x1p30))
+			return true;
+	}
+	return false;
+}
+
+int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
+			const struct ne_channels_s8 *ch, const int64_t *magnitude)
+{
+	struct ne_quant qx = ne_lower_quant(lw, c->n->in[0]), qy = ne_lower_quant(lw, lw->y);
+	struct image_args s = {.fn = lw->k->conv_image_s8};
+	bool flat;
+
+	s.a = (struct ne_conv_image_s8){
+		.im = rows_of(lw, c, c->ic),
+		.ic = c->ic,
+		.oc = c->oc,
+		.w = c->packed->w,
+		.w_block_stride = c->packed->block_stride,
+		.bias = ch->bias,
+		.mult = ch->mult,
+		.wide = is_wide(c, ch, magnitude),
+		.zp = qy.zero,
+		.y_stride = c->oc,
+	};
+	s.a.im.zero = (int8_t)qx.zero;
+	choose_chunk(lw, &s.a.im);
+	NE_RETURN_IF(lower_runs(lw, c, &s.a));
+	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
+	s.x = lw->ref[c->n->in[0]];
+	s.y = lw->ref[lw->y];
+	ne_lower_scratch(lw, ne_image_scratch(&s.a.im, lw->k->conv_image_elem));
+	flat = ne_image_flat(&s.a.im);
+	return ne_lower_step(lw, run_image, &s, sizeof(s),
+			     flat ? (size_t)s.a.im.ow : (size_t)s.a.im.oh, flat ? 24 : 1,
+			     (uint64_t)c->n_pix * c->taps * c->ic * c->oc, lw->y);
+}
