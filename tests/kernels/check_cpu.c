@@ -15,7 +15,7 @@ static bool whole(const struct ne_kernels *k)
 {
 	const char *at = (const char *)k + offsetof(struct ne_kernels, conv_s8);
 
-	for (; at < (const char *)(k + 1); at += sizeof(void (*)(void))) {
+	for (; at < (const char *)&k->conv_image_s8; at += sizeof(void (*)(void))) {
 		void (*fn)(void);
 
 		memcpy(&fn, at, sizeof(fn));

@@ -1,0 +1,283 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Convolution over whole rows of an image, s8, bit for bit: against windows taken one by one from
+ * the image. Prefixes of what was packed, rows in pieces, chunks of any size.
+ */
+#include "tests/kernels/check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct shape {
+	struct ne_image_rows im;
+	int32_t kh, kw, dh, dw;
+	uint32_t ic, oc, packed_ic, packed_oc;
+	size_t y_stride;
+	bool row_packed; /* a row's taps as channels of one */
+	char text[200];
+};
+
+static int32_t outputs(int32_t in, int32_t k, int32_t d, int32_t stride, int32_t pad)
+{
+	return (in + pad - (k - 1) * d - 1) / stride + 1;
+}
+
+/* Derived fields, as lowering works them out. */
+static void finish_shape(const struct check *c, struct shape *s)
+{
+	s->im.rows = (s->kh - 1) * s->dh + 1;
+	s->im.columns = (s->im.ow - 1) * s->im.sw + (s->kw - 1) * s->dw + 1;
+	s->im.pixel = s->row_packed ? s->ic : (uint32_t)ne_round_up(s->ic, c->k->conv_s8_kr);
+	snprintf(s->text, sizeof(s->text),
+		 "%dx%d ic %u of %u oc %u of %u kernel %dx%d/%d,%d dilation %d,%d pad %d,%d "
+		 "output %dx%d chunk %u%s",
+		 s->im.h, s->im.w, s->ic, s->packed_ic, s->oc, s->packed_oc, s->kh, s->kw, s->im.sh,
+		 s->im.sw, s->dh, s->dw, s->im.top, s->im.left, s->im.oh, s->im.ow, s->im.chunk,
+		 s->row_packed ? " rows packed" : "");
+}
+
+static void draw_shape(struct check *c, struct shape *s)
+{
+	static const int32_t kernels[] = {1, 1, 3, 3, 3, 2, 5, 4};
+	struct ne_image_rows *im = &s->im;
+
+	memset(s, 0, sizeof(*s));
+	s->kh = kernels[check_range(c, 0, 7)];
+	s->kw = check_one_in(c, 3) ? kernels[check_range(c, 0, 7)] : s->kh;
+	s->dh = check_one_in(c, 5) ? 2 : 1;
+	s->dw = check_one_in(c, 5) ? 2 : 1;
+	im->sh = (int32_t)check_range(c, 1, 3);
+	im->sw = check_one_in(c, 3) ? (int32_t)check_range(c, 1, 3) : im->sh;
+	im->top = (int32_t)check_range(c, 0, (uint32_t)s->kh - 1);
+	im->left = (int32_t)check_range(c, 0, (uint32_t)s->kw - 1);
+	im->h = (s->kh - 1) * s->dh + 1 - im->top + (int32_t)check_range(c, 0, 9);
+	im->w = (s->kw - 1) * s->dw + 1 - im->left + (int32_t)check_range(c, 0, 30);
+	im->h = NE_MAX(im->h, 1);
+	im->w = NE_MAX(im->w, 1);
+	/* with padding behind by chance */
+	im->oh = outputs(im->h, s->kh, s->dh, im->sh,
+			 im->top + (check_one_in(c, 2) ? s->kh - 1 : 0));
+	im->ow = outputs(im->w, s->kw, s->dw, im->sw,
+			 im->left + (check_one_in(c, 2) ? s->kw - 1 : 0));
+	s->ic = check_count(c, 70);
+	s->oc = check_count(c, 90);
+	s->packed_ic = s->ic + (check_one_in(c, 2) ? 0 : check_range(c, 1, 20));
+	s->packed_oc = s->oc + (check_one_in(c, 2) ? 0 : check_range(c, 1, 40));
+	if (s->dw == 1 && check_one_in(c, 3)) {
+		s->row_packed = true;
+		s->ic = s->packed_ic = check_range(c, 1, 8);
+	}
+	if (check_one_in(c, 4)) { /* one pixel after the other */
+		s->kh = s->kw = im->sh = im->sw = 1;
+		im->top = im->left = 0;
+		im->h = im->oh = 1;
+		im->w = im->ow = (int32_t)check_range(c, 1, 90);
+	}
+	s->y_stride = s->oc + (check_one_in(c, 2) ? 0 : check_range(c, 1, 20));
+	im->chunk = check_range(c, 1, ne_image_flat(im) ? 60 : 4);
+	finish_shape(c, s);
+}
+
+/* The kernel's argument; weights at full size in *ret_w, freed by the caller. */
+static void draw_conv(struct check *c, struct shape *s, struct ne_conv_image_s8 *a, int8_t **ret_w)
+{
+	const struct ne_kernels *k = c->k;
+	const uint32_t taps = (uint32_t)(s->kh * s->kw);
+	const uint32_t p_taps = s->row_packed ? (uint32_t)s->kh : taps;
+	const uint32_t p_ic = s->packed_ic * (taps / p_taps);
+	const bool joined = s->row_packed ||
+			    (s->dw == 1 && s->im.pixel == ne_round_up(s->packed_ic, k->conv_s8_kr));
+	const uint32_t columns = joined ? 1 : (uint32_t)s->kw;
+	const size_t n_x = (size_t)s->im.h * (size_t)s->im.w * s->ic;
+	const size_t ocr = ne_round_up(s->oc, k->conv_s8_nr),
+		     n_w = (size_t)s->packed_oc * taps * s->packed_ic;
+	int8_t *x = check_input(c, n_x, 1), *packed, *w = malloc(n_w);
+	int32_t *offset = check_input(c, (size_t)s->kh * columns * 4, 4);
+	int32_t *bias = check_input(c, ocr * 4, 64);
+	float *mult = check_input(c, ocr * 4, 64);
+	const bool far = check_one_in(c, 6);
+	const size_t scratch = ne_image_scratch(&s->im, k->conv_image_elem);
+	size_t tap_stride;
+
+	if (!w)
+		abort();
+	check_fill_s8(c, w, n_w);
+	check_fill_s8(c, x, n_x);
+	packed = check_input(c, ne_pack_conv_s8_bytes(k, s->packed_oc, p_taps, p_ic), 64);
+	*a = (struct ne_conv_image_s8){.x = x,
+				       .ic = s->ic,
+				       .oc = s->oc,
+				       .run_offset = offset,
+				       .w = packed,
+				       .bias = bias,
+				       .mult = mult,
+				       .y_stride = s->y_stride};
+	ne_pack_conv_s8(k, packed, w, s->packed_oc, p_taps, p_ic, &tap_stride, &a->w_block_stride);
+	s->im.zero = (int8_t)check_random(c);
+	a->im = s->im;
+	a->scratch = check_input(c, ne_round_up(scratch, 64), 64);
+	memset(a->scratch, 0x5a, ne_round_up(scratch, 64));
+	for (int32_t y = 0; y < s->kh; y++)
+		for (uint32_t i = 0; i < columns; i++)
+			offset[(uint32_t)y * columns + i] =
+				(int32_t)((uint32_t)(y * s->dh * s->im.columns +
+						     (int32_t)i * s->dw) *
+					  s->im.pixel);
+	a->n_run = (uint32_t)s->kh * columns;
+	a->run_steps =
+		((joined ? (uint32_t)s->kw : 1) * s->im.pixel + k->conv_s8_kr - 1) / k->conv_s8_kr;
+	a->w_run_stride = joined && !s->row_packed ? tap_stride * (size_t)s->kw : tap_stride;
+	for (size_t i = 0; i < ocr; i++)
+		bias[i] = far ? (int32_t)check_random(c)
+			      : (int32_t)check_range(c, 0, 200000) - 100000;
+	check_draw_mult(c, mult, ocr, 5000 * sqrt((double)taps * s->ic));
+	for (size_t i = 0; i < s->oc; i++)
+		a->wide |= !(fabs((double)mult[i]) < 0.5);
+	a->blocks = check_range(c, 0, 5);
+	check_draw_output(c, &a->zp, &a->lo, &a->hi);
+	*ret_w = w;
+}
+
+/* Sum of a window, wrapping as the kernels' do. */
+static uint32_t window(const struct check *c, const struct ne_conv_image_s8 *a,
+		       const struct shape *s, const int8_t *w, int32_t oy, int32_t ox, uint32_t o)
+{
+	uint32_t sum = (uint32_t)a->bias[o];
+
+	for (int32_t ky = 0; ky < s->kh; ky++)
+		for (int32_t kx = 0; kx < s->kw; kx++) {
+			const int32_t y = oy * s->im.sh - s->im.top + ky * s->dh;
+			const int32_t x = ox * s->im.sw - s->im.left + kx * s->dw;
+			const bool in = y >= 0 && y < s->im.h && x >= 0 && x < s->im.w;
+			const int8_t *wt =
+				w + (((size_t)o * (size_t)s->kh + (size_t)ky) * (size_t)s->kw +
+				     (size_t)kx) *
+					    s->packed_ic;
+
+			for (uint32_t i = 0; i < s->ic; i++) {
+				const int8_t v =
+					in ? a->x[((size_t)y * (size_t)s->im.w + (size_t)x) *
+							  s->ic +
+						  i]
+					   : s->im.zero;
+
+				sum += (uint32_t)((v + c->k->conv_s8_shift) * wt[i]);
+			}
+		}
+	return sum;
+}
+
+static void in_pieces(struct check *c, struct ne_conv_image_s8 *a)
+{
+	const uint32_t all = (uint32_t)(ne_image_flat(&a->im) ? a->im.ow : a->im.oh);
+
+	for (a->first = 0; a->first < all; a->first += a->n) {
+		a->n = check_one_in(c, 2) ? all - a->first : check_range(c, 1, all - a->first);
+		c->k->conv_image_s8(a);
+	}
+}
+
+static bool run(struct check *c)
+{
+	struct ne_conv_image_s8 a;
+	struct shape s;
+	int8_t *w, *want;
+	size_t n_y;
+
+	draw_shape(c, &s);
+	draw_conv(c, &s, &a, &w);
+	n_y = ((size_t)s.im.oh * (size_t)s.im.ow - 1) * s.y_stride + s.oc;
+	check_output(c, n_y, 1, &a.y, &want);
+	for (int32_t oy = 0; oy < s.im.oh; oy++)
+		for (int32_t ox = 0; ox < s.im.ow; ox++)
+			for (uint32_t o = 0; o < s.oc; o++)
+				want[((size_t)oy * (size_t)s.im.ow + (size_t)ox) * s.y_stride + o] =
+					check_requantise(
+						(float)(int32_t)window(c, &a, &s, w, oy, ox, o) *
+							a.mult[o],
+						a.zp, a.lo, a.hi);
+	in_pieces(c, &a);
+	free(w);
+	return check_same(c, 1, s.y_stride, s.text);
+}
+
+static const struct {
+	const char *label;
+	int32_t h, w, k, stride;
+	uint32_t ic, oc;
+	bool row_packed;
+} layers[] = {
+	{"3x3/2 3>8, 96x96", 96, 96, 3, 2, 3, 8, true},
+	{"3x3 3>16, 32x32", 32, 32, 3, 1, 3, 16, true},
+	{"3x3 16>16, 32x32", 32, 32, 3, 1, 16, 16, false},
+	{"3x3 32>32, 16x16", 16, 16, 3, 1, 32, 32, false},
+	{"3x3 64>64, 8x8", 8, 8, 3, 1, 64, 64, false},
+	{"1x1 64>64, 125 px", 1, 125, 1, 1, 64, 64, false},
+	{"1x1 8>16, 2304 px", 1, 2304, 1, 1, 8, 16, false},
+	{"1x1 128>128, 36 px", 1, 36, 1, 1, 128, 128, false},
+	{"1x1 256>256, 9 px", 1, 9, 1, 1, 256, 256, false},
+	{"1x1 96>24, 3136 px", 1, 3136, 1, 1, 96, 24, false},
+	{"1x1 24>144, 3136 px", 1, 3136, 1, 1, 24, 144, false},
+};
+
+struct job {
+	const struct ne_kernels *k;
+	struct ne_conv_image_s8 a;
+};
+
+static void call(const void *arg)
+{
+	const struct job *job = arg;
+
+	job->k->conv_image_s8(&job->a);
+}
+
+static void bench(struct check *c)
+{
+	for (size_t i = 0; i < NE_ARRAY_SIZE(layers); i++) {
+		const int32_t pad = layers[i].k / 2, stride = layers[i].stride;
+		struct shape s = {
+			.im = {.h = layers[i].h,
+			       .w = layers[i].w,
+			       .sh = stride,
+			       .sw = stride,
+			       .top = pad,
+			       .left = pad,
+			       .oh = (layers[i].h + stride - 1) / stride,
+			       .ow = (layers[i].w + stride - 1) / stride},
+			.kh = layers[i].k,
+			.kw = layers[i].k,
+			.dh = 1,
+			.dw = 1,
+			.ic = layers[i].ic,
+			.oc = layers[i].oc,
+			.packed_ic = layers[i].ic,
+			.packed_oc = layers[i].oc,
+			.y_stride = layers[i].oc,
+			.row_packed = layers[i].row_packed,
+		};
+		struct job job = {.k = c->k};
+		int8_t *w, *want;
+
+		check_reset();
+		s.im.chunk = ne_image_flat(&s.im) ? 192 : 4;
+		finish_shape(c, &s);
+		if (s.im.h == 1)
+			s.im.chunk = 192;
+		draw_conv(c, &s, &job.a, &w);
+		job.a.wide = false;
+		job.a.blocks = 0;
+		job.a.n = (uint32_t)(ne_image_flat(&s.im) ? s.im.ow : s.im.oh);
+		check_output(c, (size_t)s.im.oh * (size_t)s.im.ow * s.oc, 1, &job.a.y, &want);
+		check_time(c, layers[i].label,
+			   (double)(s.im.oh * s.im.ow) * s.kh * s.kw * s.ic * s.oc, "MAC", call,
+			   &job);
+		free(w);
+	}
+}
+
+const struct check_test check_conv_image_s8 = {
+	"conv_image_s8", offsetof(struct ne_kernels, conv_image_s8), run, bench, 400,
+};
