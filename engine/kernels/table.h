@@ -79,6 +79,7 @@ struct ne_conv_image_s8 {
 	const int32_t *run_offset;
 	uint32_t n_run, run_steps;
 	const int8_t *w;
+	bool w_above_min;                    /* as in ne_conv_s8 */
 	size_t w_run_stride, w_block_stride; /* bytes */
 	const int32_t *bias;                 /* as in ne_conv_s8 */
 	const float *mult;

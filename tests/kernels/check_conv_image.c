@@ -98,12 +98,16 @@ static void draw_conv(struct check *c, struct shape *s, struct ne_conv_image_s8 
 	int32_t *bias = check_input(c, ocr * 4, 64);
 	float *mult = check_input(c, ocr * 4, 64);
 	const bool far = check_one_in(c, 6);
+	bool above_min;
 	const size_t scratch = ne_image_scratch(&s->im, k->conv_image_elem);
 	size_t tap_stride;
 
 	if (!w)
 		abort();
 	check_fill_s8(c, w, n_w);
+	above_min = check_one_in(c, 2);
+	for (size_t i = 0; above_min && i < n_w; i++)
+		w[i] = NE_MAX(w[i], -INT8_MAX);
 	check_fill_s8(c, x, n_x);
 	packed = check_input(c, ne_pack_conv_s8_bytes(k, s->packed_oc, p_taps, p_ic), 64);
 	*a = (struct ne_conv_image_s8){.x = x,
@@ -111,6 +115,7 @@ static void draw_conv(struct check *c, struct shape *s, struct ne_conv_image_s8 
 				       .oc = s->oc,
 				       .run_offset = offset,
 				       .w = packed,
+				       .w_above_min = above_min,
 				       .bias = bias,
 				       .mult = mult,
 				       .y_stride = s->y_stride};

@@ -2,8 +2,8 @@
 /*
  * What the s8 convolutions of arm64 share: this file cuts them into tiles of some pixels and one
  * block of output channels. What a tile reads are runs of contiguous inputs whose weights are
- * contiguous too: the taps of its windows where they lie, or, where channels are so few that to find
- * a tap costs more than to copy it, whole windows from a panel on the stack.
+ * contiguous too: taps found by indirection, or the runs of an image's rows, which are read in place
+ * where no padding is needed around them.
  *
  * Includers define, before they include it:
  *
@@ -18,19 +18,14 @@
  */
 #include "engine/kernels/arm/store_s8.h"
 
-/* A window of so few bytes a tap, or of so many taps, is copied; but none that is too long. */
-#define PANEL_TAP 32u
-#define PANEL_ROW 1088u /* 17 cache lines: an odd number, so that rows meet in no L1 set */
-
-struct conv_panel {
-	_Alignas(64) int8_t row[MAX_MR][PANEL_ROW];
-};
-
+/* Where a tile's windows are. Their runs are found by the indirection of the first pixel, or at
+ * offsets from x, pixels `pixel` bytes apart. */
 struct conv_runs {
-	const int8_t *x[MAX_MR]; /* first run of each pixel */
-	const int32_t *ind;      /* or the taps of the first pixel, a run each; else NULL */
-	uint32_t n, bytes;       /* runs; inputs of one */
-	size_t x_step, w_step;   /* bytes from run to run */
+	const int32_t *ind, *offset; /* one of them NULL */
+	const int8_t *x;
+	size_t pixel;
+	uint32_t n, bytes; /* runs; inputs of one */
+	size_t w_step;     /* from the weights of a run to the next */
 };
 
 typedef void conv_tile_fn(const struct ne_conv_s8 *a, const struct conv_runs *r, uint32_t p,
@@ -41,25 +36,23 @@ typedef void conv_tile_fn(const struct ne_conv_s8 *a, const struct conv_runs *r,
 					       const struct conv_runs *r, uint32_t p, uint32_t o) \
 	{                                                                                         \
 		const int8_t *w = a->w + o / NR * a->w_block_stride, *x[mr];                      \
-		const int32_t *ind = r->ind;                                                      \
-		const uint32_t bytes = r->bytes;                                                  \
+		const uint32_t bytes = r->bytes, n = r->n;                                        \
 		conv_sum sum[CONV_SUMS(mr, half)];                                                \
                                                                                                   \
 		tile_init(a, sum, o, mr, half);                                                   \
-		CONV_UNROLL                                                                       \
-		for (int i = 0; i < mr; i++)                                                      \
-			x[i] = r->x[i];                                                           \
-		for (uint32_t t = r->n; t; t--, w += r->w_step) {                                 \
-			if (ind) {                                                                \
+		for (uint32_t t = 0; t < n; t++, w += r->w_step) {                                \
+			if (r->ind) {                                                             \
 				CONV_UNROLL                                                       \
 				for (int i = 0; i < mr; i++)                                      \
-					x[i] = ne_tap_s8(a->x, ind[(size_t)i * a->taps], a->pad); \
-				ind++;                                                            \
+					x[i] = ne_tap_s8(a->x, r->ind[(size_t)i * a->taps + t],   \
+							 a->pad);                                 \
+			} else {                                                                  \
+				x[0] = r->x + r->offset[t];                                       \
+				CONV_UNROLL                                                       \
+				for (int i = 1; i < mr; i++)                                      \
+					x[i] = x[i - 1] + r->pixel;                               \
 			}                                                                         \
 			tile_run(a, sum, x, w, bytes, mr, half);                                  \
-			CONV_UNROLL                                                               \
-			for (int i = 0; i < mr; i++)                                              \
-				x[i] += r->x_step;                                                \
 		}                                                                                 \
 		tile_store(a, sum, p, o, mr, half);                                               \
 	}
@@ -69,74 +62,147 @@ TILES
 static conv_tile_fn *const tiles[2][MAX_MR] = {TILES};
 #undef TILE
 
-CONV_INLINE void copy_tap(int8_t *d, const int8_t *s, uint32_t n)
+/* @n pixels from @p for the block of output channels at @o, dealt out evenly: 6 of at most 5 become 3
+ * and 3, for a last tile of 1 would wait on latency. */
+static inline void conv_pixels(const struct ne_conv_s8 *a, const struct conv_runs *r, uint32_t p,
+			       uint32_t n, uint32_t o)
 {
-	for (; n >= 16; n -= 16, s += 16, d += 16)
-		vst1q_s8(d, vld1q_s8(s));
-	if (n & 8) {
-		vst1_s8(d, vld1_s8(s));
-		s += 8;
-		d += 8;
+	const uint32_t most = TALLEST(a->oc - o);
+	conv_tile_fn *const *tile = tiles[a->oc - o <= NR / 2];
+	struct conv_runs at;
+
+	if (n <= most) {
+		tile[n - 1](a, r, p, o);
+		return;
 	}
-	for (n &= 7; n; n--)
-		*d++ = *s++;
-}
+	at = *r;
+	for (uint32_t t = (n + most - 1) / most; t; t--) {
+		const uint32_t mr = (n + t - 1) / t;
 
-/* Windows of @mr pixels from @p: each tap filled up with zeros to @step bytes. */
-CONV_FN static void fill_panel(struct conv_panel *panel, const struct ne_conv_s8 *a, uint32_t p,
-			       uint32_t mr, uint32_t step)
-{
-	const int32_t *ind = a->ind + (size_t)p * a->taps;
-
-	for (uint32_t i = 0; i < mr; i++) {
-		int8_t *row = panel->row[i];
-
-		for (uint32_t t = a->taps; t; t--, row += step) {
-			copy_tap(row, ne_tap_s8(a->x, *ind++, a->pad), a->ic);
-			for (uint32_t k = a->ic; k < step; k++)
-				row[k] = 0;
-		}
+		tile[mr - 1](a, &at, p, o);
+		p += mr;
+		n -= mr;
+		if (at.ind)
+			at.ind += (size_t)mr * a->taps;
+		else
+			at.x += mr * at.pixel;
 	}
-}
-
-/* All blocks of output channels for the pixels that @r tells. */
-static inline void run_blocks(const struct ne_conv_s8 *a, const struct conv_runs *r, uint32_t p,
-			      uint32_t mr)
-{
-	for (uint32_t o = 0; o < a->oc; o += NR)
-		tiles[a->oc - o <= NR / 2][mr - 1](a, r, p, o);
 }
 
 static void conv_s8(const struct ne_conv_s8 *a)
 {
-	const uint32_t step = (a->ic + KR - 1) / KR * KR, most = TALLEST(a->oc);
-	const bool copied = a->taps > 1 && step <= PANEL_TAP && step * a->taps <= PANEL_ROW;
-	const bool joined = a->w_tap_stride == (size_t)step * NR; /* no gap between taps */
-	struct conv_runs r = {.n = a->taps, .bytes = a->ic, .w_step = a->w_tap_stride};
-	struct conv_panel panel;
-	uint32_t p = 0;
+	const struct conv_runs r = {
+		.ind = a->ind, .n = a->taps, .bytes = a->ic, .w_step = a->w_tap_stride};
 
-	if (copied) {
-		r.x_step = r.bytes = step;
-		if (joined) {
-			r.n = 1;
-			r.bytes *= a->taps;
-		}
-		for (uint32_t i = 0; i < MAX_MR; i++)
-			r.x[i] = panel.row[i];
+	if (a->n_pix)
+		for (uint32_t o = 0; o < a->oc; o += NR)
+			conv_pixels(a, &r, 0, a->n_pix, o);
+}
+
+/* ---- rows of an image ---- */
+
+/* Columns of padding. The channels past the image's are zero, those of the padding too. */
+static void fill_pixels(int8_t *d, const struct ne_image_rows *im, uint32_t c, int32_t n)
+{
+	if (im->pixel == c) {
+		memset(d, im->zero, (size_t)n * c);
+		return;
 	}
-	/* dealt out evenly: 6 of at most 5 become 3 and 3, for a last tile of 1 would wait on latency */
-	for (uint32_t t = (a->n_pix + most - 1) / most; t; t--) {
-		const uint32_t mr = (a->n_pix - p + t - 1) / t;
+	for (; n > 0; n--, d += im->pixel) {
+		memset(d, im->zero, c);
+		memset(d + c, 0, im->pixel - c);
+	}
+}
 
-		if (copied) {
-			fill_panel(&panel, a, p, mr, step);
+static void copy_pixels(int8_t *d, const struct ne_image_rows *im, uint32_t c, const int8_t *x,
+			int32_t n)
+{
+	if (im->pixel == c) {
+		memcpy(d, x, (size_t)n * c);
+		return;
+	}
+	for (; n > 0; n--, d += im->pixel, x += c) {
+		memcpy(d, x, c);
+		memset(d + c, 0, im->pixel - c);
+	}
+}
+
+static void fill_row(int8_t *d, const struct ne_image_rows *im, uint32_t c, const int8_t *x,
+		     int32_t row)
+{
+	const int32_t left = NE_MIN(im->left, im->columns);
+	const int32_t inside = NE_MIN(im->w, im->columns - left);
+
+	if (row < 0 || row >= im->h) {
+		fill_pixels(d, im, c, im->columns);
+		return;
+	}
+	fill_pixels(d, im, c, left);
+	d += (size_t)left * im->pixel;
+	copy_pixels(d, im, c, x + (size_t)row * (size_t)im->w * c, inside);
+	d += (size_t)inside * im->pixel;
+	fill_pixels(d, im, c, im->columns - left - inside);
+}
+
+/* All output channels of @rows rows of im.ow pixels from output pixel @p. */
+static void conv_rows(const struct ne_conv_s8 *a, const struct ne_image_rows *im,
+		      const struct conv_runs *r, uint32_t p, uint32_t rows, uint32_t pixels)
+{
+	const size_t row = (size_t)im->sh * (size_t)im->columns * im->pixel;
+
+	for (uint32_t o = 0; o < a->oc; o += NR) { /* outermost: its weights stay in cache */
+		struct conv_runs at = *r;
+
+		for (uint32_t y = 0; y < rows; y++, at.x += row)
+			conv_pixels(a, &at, p + y * pixels, pixels, o);
+	}
+}
+
+static void conv_image_s8(const struct ne_conv_image_s8 *a)
+{
+	const struct ne_image_rows *im = &a->im;
+	const struct ne_conv_s8 conv = {
+		.ic = a->ic,
+		.oc = a->oc,
+		.w = a->w,
+		.w_above_min = a->w_above_min,
+		.w_block_stride = a->w_block_stride,
+		.bias = a->bias,
+		.mult = a->mult,
+		.zp = a->zp,
+		.lo = a->lo,
+		.hi = a->hi,
+		.y = a->y,
+		.y_stride = a->y_stride,
+	};
+	struct conv_runs r = {
+		.offset = a->run_offset,
+		.x = a->scratch,
+		.pixel = (size_t)im->sw * im->pixel,
+		.n = a->n_run,
+		.bytes = a->run_steps * KR,
+		.w_step = a->w_run_stride,
+	};
+	const bool flat = ne_image_flat(im);
+
+	for (uint32_t first = a->first, left = a->n, n; left; first += n, left -= n) {
+		n = NE_MIN(left, im->chunk);
+		if (flat) { /* as it lies, all at once */
+			n = left;
+			r.x = a->x + (size_t)first * a->ic;
+			r.bytes = a->ic;
+			r.pixel = a->ic;
+			conv_rows(&conv, im, &r, first, 1, n);
 		} else {
-			r.ind = a->ind + (size_t)p * a->taps;
-			for (uint32_t i = 0; i < mr; i++)
-				r.x[i] = a->x;
+			const int32_t top = (int32_t)first * im->sh - im->top;
+			const int32_t rows = (int32_t)(n - 1) * im->sh + im->rows;
+			int8_t *d = a->scratch;
+
+			for (int32_t y = 0; y < rows; y++)
+				if (y % im->sh < im->rows) /* rows between windows are skipped */
+					fill_row(d + (size_t)y * (size_t)im->columns * im->pixel,
+						 im, a->ic, a->x, top + y);
+			conv_rows(&conv, im, &r, first * (uint32_t)im->ow, n, (uint32_t)im->ow);
 		}
-		run_blocks(a, &r, p, mr);
-		p += mr;
 	}
 }

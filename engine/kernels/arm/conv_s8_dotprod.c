@@ -127,3 +127,8 @@ void ne_conv_s8_dotprod(const struct ne_conv_s8 *a)
 {
 	conv_s8(a);
 }
+
+void ne_conv_image_s8_dotprod(const struct ne_conv_image_s8 *a)
+{
+	conv_image_s8(a);
+}

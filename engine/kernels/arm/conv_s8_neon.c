@@ -165,3 +165,8 @@ void ne_conv_s8_neon(const struct ne_conv_s8 *a)
 {
 	conv_s8(a);
 }
+
+void ne_conv_image_s8_neon(const struct ne_conv_image_s8 *a)
+{
+	conv_image_s8(a);
+}

@@ -12,6 +12,8 @@ static void init_neon(struct ne_kernels *k)
 	k->conv_s8_nr = 8;
 	k->conv_s8_kr = 16;
 	k->conv_s8_shift = 0;
+	k->conv_image_s8 = ne_conv_image_s8_neon;
+	k->conv_image_elem = 1;
 	k->conv_f32 = ne_conv_f32_neon;
 	k->conv_f32_nr = 8;
 	k->dw_s8 = ne_dw_s8_neon;
@@ -26,6 +28,8 @@ static void init_dotprod(struct ne_kernels *k)
 	k->conv_s8_nr = 16;
 	k->conv_s8_kr = 4;
 	k->conv_s8_shift = 0;
+	k->conv_image_s8 = ne_conv_image_s8_dotprod;
+	k->conv_image_elem = 1;
 }
 
 void ne_kernels_init_arm(struct ne_kernels *k, unsigned flags)
