@@ -139,3 +139,12 @@ check-kmod-debug:
 check-kmod-matrix:
 	@packaging/setup build kmod
 	@NEAP_BUILD=$(O) tests/vm/build-matrix
+
+# ---- neap beside other run times; needs what only the benchmark needs ----
+PEERS_SRC := $(call find_c,tests/bench/peers)
+XNNPACK_VERSION := $(shell dpkg-query -W -f '$${Version}' libxnnpack-dev 2>/dev/null)
+$(O)/obj/tests/bench/peers/%: NEAP_CPPFLAGS += -DXNNPACK_PACKAGE='"$(XNNPACK_VERSION)"'
+$(O)/tests/bench/peers: $(call obj,$(PEERS_SRC)) $(TOOL_LIB) $(ENGINE_LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(link) $(TOOL_LIBS) -lXNNPACK -lpthreadpool -ldnnl -lgomp -ldl

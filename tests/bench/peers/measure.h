@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: MIT */
+/* Timing engines side by side, and what they take of memory. */
+#ifndef BENCH_PEERS_MEASURE_H
+#define BENCH_PEERS_MEASURE_H
+
+#include "tests/bench/peers/peers.h"
+
+/* One engine in a comparison. */
+struct lane {
+	const struct peer *peer;
+	struct peer_run run;
+	char why[256]; /* why it is left out; empty: it takes part */
+	uint32_t batch, n_sample;
+	double *sample; /* us a run */
+	double min_us, median_us;
+};
+
+void lane_open(struct lane *l, const struct peer *peer, const struct peer_case *c, const char *cpu,
+	       unsigned threads, const void *in);
+void lane_close(struct lane *l);
+
+/* Takes @samples of each, in turns; sets min_us and median_us. */
+void measure(struct lane *l, uint32_t n, uint32_t samples);
+
+/* Pseudo-random values of input 0 in the file's type, freed with free(). */
+void *random_input_of(const struct ne_model *m, unsigned seed);
+
+struct footprint {
+	long kib;       /* resident growth by opening and running a few times; -1: it cannot run */
+	double load_ms; /* the least of several openings, its library already there */
+};
+/* In a child process, so that nothing is counted that others brought. */
+struct footprint footprint_of(const struct peer *peer, const struct peer_case *c);
+
+/* What neap's program and one context hold: arena, scratch, packed weights and tables. */
+size_t neap_bytes(const struct ne_model *m);
+const char *neap_cpu(const struct peer_run *r);
+
+#endif
