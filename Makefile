@@ -189,6 +189,7 @@ help:
 	@echo 'make check        install what is needed, build, run every test'
 	@echo 'make bench        print the figures, write $(O)/bench.json'
 	@echo 'make bench-arm64  count the instructions of an inference on arm64'
+	@echo 'make bench-peers  neap beside ONNX Runtime, XNNPACK and oneDNN: $(O)/bench-peers.json'
 	@echo 'make lint         formatting, static analysis, layering (part of check)'
 	@echo 'make check-kmod   the kernel module in a VM; also check-kmod-arm64, -debug, -matrix'
 	@echo 'make fuzz         long fuzzing runs (FUZZ_SECONDS=600 each)'

@@ -148,3 +148,9 @@ $(O)/tests/bench/peers: $(call obj,$(PEERS_SRC)) $(TOOL_LIB) $(ENGINE_LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(link) $(TOOL_LIBS) -lXNNPACK -lpthreadpool -ldnnl -lgomp -ldl
+
+.PHONY: bench-peers
+bench-peers:
+	@packaging/setup build bench peers
+	@$(MAKE) --no-print-directory all $(O)/tests/bench/peers
+	@tests/bench/peers/run $(O)

@@ -2,7 +2,10 @@
 /*
  * neap beside what a user would pick instead, on the same models, interleaved:
  *
- *   bench_peers --ort LIBRARY --json FILE NAME,PRECISION,MODEL.neap,MODEL.onnx[,OTHER.onnx] ...
+ *   peers --ort LIBRARY --json FILE NAME,PRECISION,MODEL.neap,MODEL.onnx[,OTHER.onnx] ...
+ *   peers --nested MODEL.neap --nested-json FILE
+ *
+ * --quick: one thread and the best kernels only, and no memory. --samples N of each engine (600).
  *
  * Engines take turns in bursts of some milliseconds, so that heat, frequency and other processes
  * meet all of them alike; the first runs of each burst warm the caches and do not count. A sample
@@ -13,8 +16,6 @@
 #include "engine/kernels/table.h"
 #include "engine/model/container.h"
 
-#include <cjson/cJSON.h>
-
 #include <getopt.h>
 #include <math.h>
 #include <stdio.h>
@@ -23,15 +24,17 @@
 
 #define MAX_CASES 32
 
-static const struct peer *const peers[] = {&peer_neap, &peer_onnxruntime, &peer_reference,
-					   &peer_xnnpack, &peer_onednn};
 enum { NEAP, ORT, REFERENCE, XNNPACK, ONEDNN, N_PEERS };
+static const struct peer *const peers[N_PEERS] = {&peer_neap, &peer_onnxruntime, &peer_reference,
+						  &peer_xnnpack, &peer_onednn};
 
 struct bench {
 	struct peer_case c[MAX_CASES];
 	uint32_t n_case, samples;
-	const char *json;
+	const char *json, *nested, *nested_json;
+	bool quick; /* one thread, the best kernels */
 	cJSON *rows;
+	struct footprint footprint[MAX_CASES][N_PEERS];
 	bool mismatch;
 };
 
@@ -58,6 +61,9 @@ static int parse(struct bench *b, int argc, char **argv)
 	static const struct option options[] = {{"ort", required_argument, NULL, 'o'},
 						{"json", required_argument, NULL, 'j'},
 						{"samples", required_argument, NULL, 'n'},
+						{"nested", required_argument, NULL, 'l'},
+						{"nested-json", required_argument, NULL, 'm'},
+						{"quick", no_argument, NULL, 'q'},
 						{NULL, 0, NULL, 0}};
 	struct ne_error err;
 	int opt;
@@ -68,6 +74,12 @@ static int parse(struct bench *b, int argc, char **argv)
 			onnxruntime_library(optarg);
 		else if (opt == 'j')
 			b->json = optarg;
+		else if (opt == 'l')
+			b->nested = optarg;
+		else if (opt == 'm')
+			b->nested_json = optarg;
+		else if (opt == 'q')
+			b->quick = true;
 		else if (opt == 'n')
 			b->samples = (uint32_t)NE_CLAMP(atoi(optarg), 10, 100000);
 		else
@@ -75,13 +87,15 @@ static int parse(struct bench *b, int argc, char **argv)
 	}
 	for (; optind < argc && b->n_case < MAX_CASES; optind++)
 		if (load_case(&b->c[b->n_case++], argv[optind], &err) < 0) {
-			fprintf(stderr, "bench_peers: %s\n", err.text);
+			fprintf(stderr, "peers: %s\n", err.text);
 			return -EINVAL;
 		}
-	if (!b->n_case)
-		fprintf(stderr, "usage: bench_peers --ort LIBRARY --json FILE "
-				"NAME,PRECISION,NEAP,ONNX[,REFERENCE] ...\n");
-	return b->n_case ? 0 : -EINVAL;
+	if (b->n_case || b->nested)
+		return 0;
+	fprintf(stderr, "usage: peers --ort LIBRARY --json FILE "
+			"NAME,PRECISION,NEAP,ONNX[,REFERENCE] ...\n"
+			"       peers --nested MODEL.neap --nested-json FILE\n");
+	return -EINVAL;
 }
 
 /* ---- one row ---- */
@@ -158,6 +172,17 @@ static void record(struct bench *b, const struct peer_case *c, const char *cpu, 
 		   peak > 0 ? 2e-3 * (double)c->macs / l[NEAP].median_us / peak : 0);
 	add_number(row, "neap_min_us", l[NEAP].why[0] ? 0 : l[NEAP].min_us);
 	add_number(row, "onnxruntime_min_us", l[ORT].why[0] ? 0 : l[ORT].min_us);
+	if (!b->quick) {
+		const struct footprint *f = b->footprint[c - b->c];
+
+		add_number(row, "neap_bytes", (double)neap_bytes(c->model));
+		add_number(row, "neap_resident_kib", (double)f[NEAP].kib);
+		add_number(row, "onnxruntime_resident_kib", (double)f[ORT].kib);
+		add_number(row, "xnnpack_resident_kib", (double)f[XNNPACK].kib);
+		add_number(row, "onednn_resident_kib", (double)f[ONEDNN].kib);
+		add_number(row, "neap_load_ms", f[NEAP].load_ms);
+		add_number(row, "onnxruntime_load_ms", f[ORT].load_ms);
+	}
 	cJSON_AddItemToArray(b->rows, row);
 }
 
@@ -200,48 +225,53 @@ static void bench_row(struct bench *b, const struct peer_case *c, const char *cp
 
 static void bench_memory(struct bench *b)
 {
-	printf("Memory: resident growth by loading and running once, in a process of its own; KiB\n"
-	       "  %-24s %10s %10s %10s %10s %10s   load ms: neap, ONNX Runtime\n",
-	       "", "neap", "ORT", "XNNPACK", "oneDNN", "arena+w");
+	printf("Resident growth by loading and running, KiB; each in a process of its own\n"
+	       "  %-22s %8s %8s %8s %8s   arena and weights   load ms: neap, ONNX Runtime\n",
+	       "", "neap", "ORT", "XNNPACK", "oneDNN");
 	for (uint32_t i = 0; i < b->n_case; i++) {
 		const struct peer_case *c = &b->c[i];
-		struct footprint f[N_PEERS];
-		size_t own = neap_bytes(c->model);
-		cJSON *row = cJSON_CreateObject();
+		struct footprint *f = b->footprint[i];
 
 		for (int k = 0; k < N_PEERS; k++)
 			if (k != REFERENCE)
 				f[k] = footprint_of(peers[k], c);
-		printf("  %-16s %-7s %10ld %10ld %10ld %10ld %10zu   %.2f, %.2f\n", c->name,
+		printf("  %-18s %-3s %8ld %8ld %8ld %8ld   %17zu   %.2f, %.2f\n", c->name,
 		       c->precision, f[NEAP].kib, f[ORT].kib, f[XNNPACK].kib, f[ONEDNN].kib,
-		       own / 1024, f[NEAP].load_ms, f[ORT].load_ms);
-		cJSON_AddStringToObject(row, "model", c->name);
-		cJSON_AddStringToObject(row, "precision", c->precision);
-		cJSON_AddStringToObject(row, "cpu", "memory");
-		add_number(row, "neap_bytes", (double)own);
-		add_number(row, "neap_kib", (double)f[NEAP].kib);
-		add_number(row, "onnxruntime_kib", (double)f[ORT].kib);
-		add_number(row, "xnnpack_kib", (double)f[XNNPACK].kib);
-		add_number(row, "onednn_kib", (double)f[ONEDNN].kib);
-		add_number(row, "neap_load_ms", f[NEAP].load_ms);
-		add_number(row, "onnxruntime_load_ms", f[ORT].load_ms);
-		cJSON_Delete(row);
+		       neap_bytes(c->model) / 1024, f[NEAP].load_ms, f[ORT].load_ms);
 	}
+	printf("\n");
 }
 
-static int write_json(const struct bench *b)
+static int write_json(const cJSON *rows, const char *path)
 {
-	char *text = cJSON_Print(b->rows);
+	char *text = cJSON_Print(rows);
 	struct ne_error err;
-	int r = text ? ne_container_write_file(b->json, text, strlen(text), &err)
+	int r = text ? ne_container_write_file(path, text, strlen(text), &err)
 		     : ne_fail(&err, ENOMEM, "out of memory");
 
 	if (r < 0)
-		fprintf(stderr, "bench_peers: %s\n", err.text);
+		fprintf(stderr, "peers: %s\n", err.text);
 	else
-		printf("written to %s\n", b->json);
+		printf("written to %s\n", path);
 	free(text);
 	return r;
+}
+
+static void bench_cases(struct bench *b)
+{
+	if (!b->quick) /* first: a process that has run peers has their memory */
+		bench_memory(b);
+	for (int i = 0; i < N_PEERS; i++)
+		if (i != REFERENCE)
+			printf("%s %s\n", peers[i]->name, peers[i]->version());
+	for (uint32_t i = 0; i < b->n_case; i++) {
+		bench_row(b, &b->c[i], NULL, 1);
+		if (b->quick)
+			continue;
+		bench_row(b, &b->c[i], NULL, 2);
+		if (ne_cpu_detect() & NE_CPU_AVX2)
+			bench_row(b, &b->c[i], "avx2", 1);
+	}
 }
 
 int main(int argc, char **argv)
@@ -252,21 +282,19 @@ int main(int argc, char **argv)
 	if (parse(&b, argc, argv) < 0)
 		return 2;
 	b.rows = cJSON_CreateArray();
-	/* first: a process that has run peers has their memory */
-	bench_memory(&b);
-	for (int i = 0; i < N_PEERS; i++)
-		if (i != REFERENCE)
-			printf("%s %s\n", peers[i]->name, peers[i]->version());
-	for (uint32_t i = 0; i < b.n_case; i++) {
-		for (unsigned threads = 1; threads <= 2; threads++)
-			bench_row(&b, &b.c[i], NULL, threads);
-		if (ne_cpu_detect() & NE_CPU_AVX2)
-			bench_row(&b, &b.c[i], "avx2", 1);
+	if (b.n_case)
+		bench_cases(&b);
+	if (b.n_case && b.json)
+		r = write_json(b.rows, b.json);
+	if (b.nested) {
+		cJSON *rows = bench_nested(b.nested, b.samples);
+
+		if (b.nested_json && r == 0)
+			r = write_json(rows, b.nested_json);
+		cJSON_Delete(rows);
 	}
-	if (b.json)
-		r = write_json(&b);
 	if (b.mismatch)
-		fprintf(stderr, "bench_peers: an output differs from ONNX Runtime's\n");
+		fprintf(stderr, "peers: an output differs from ONNX Runtime's\n");
 	cJSON_Delete(b.rows);
 	for (uint32_t i = 0; i < b.n_case; i++)
 		ne_model_free(b.c[i].model);

@@ -5,6 +5,8 @@
 
 #include "tests/bench/peers/peers.h"
 
+#include <cjson/cJSON.h>
+
 /* One engine in a comparison. */
 struct lane {
 	const struct peer *peer;
@@ -35,5 +37,8 @@ struct footprint footprint_of(const struct peer *peer, const struct peer_case *c
 /* What neap's program and one context hold: arena, scratch, packed weights and tables. */
 size_t neap_bytes(const struct ne_model *m);
 const char *neap_cpu(const struct peer_run *r);
+
+/* nested.c: an array with a row for each level of the model file. */
+cJSON *bench_nested(const char *file, uint32_t samples);
 
 #endif

@@ -10,6 +10,7 @@ struct state {
 	struct ne_program *p;
 	struct ne_context *c;
 	const void *in;
+	uint32_t level;
 	void *out[NE_MAX_IO];
 };
 
@@ -41,6 +42,7 @@ static int open_case(const struct peer_case *c, const char *cpu, unsigned thread
 		return ne_fail(err, ENOMEM, "out of memory");
 	ret->state = s;
 	s->in = in;
+	s->level = c->level;
 	r = c->neap ? ne_container_load(c->neap, NULL, &m, err) : 0;
 	if (r == 0)
 		r = ne_program_new(m ? m : c->model, &opt, &s->p, err);
@@ -66,7 +68,7 @@ static void run(struct peer_run *r)
 {
 	struct state *s = r->state;
 
-	if (ne_run(s->p, s->c, 0, &s->in, s->out, NULL, NULL) < 0)
+	if (ne_run(s->p, s->c, s->level, &s->in, s->out, NULL, NULL) < 0)
 		abort();
 }
 

@@ -115,9 +115,15 @@ static int constant(struct state *s, const void *data, size_t bytes, const dnnl_
 
 /* ---- shapes ---- */
 
+/* s8 is u8 here, which its kernels prefer. */
 static dnnl_data_type_t type_of(const struct state *s, uint32_t t)
 {
-	return s->m->graph.tensor[t].dtype == NE_F32 ? dnnl_f32 : dnnl_s8;
+	return s->m->graph.tensor[t].dtype == NE_F32 ? dnnl_f32 : dnnl_u8;
+}
+
+static dnnl_data_type_t weights_type(const struct state *s, const struct ne_node *n)
+{
+	return ne_node_in(&s->m->graph, n, 1)->dtype == NE_F32 ? dnnl_f32 : dnnl_s8;
 }
 
 /* [1,H,W,C] as N, C, H, W; [1,C] as N, C. */
@@ -145,10 +151,11 @@ static int attributes(struct state *s, const struct ne_node *n, uint32_t y, int3
 {
 	const struct ne_tensor *w = ne_node_in(&s->m->graph, n, 1);
 	struct ne_quant qx = s->m->width[0].quant[n->in[0]], qy = s->m->width[0].quant[y];
+	const int32_t zx = qx.zero + 128, zy = qy.zero + 128;
 	dnnl_post_ops_t ops;
 
 	TRY(dnnl_primitive_attr_create(ret));
-	if (type_of(s, y) == dnnl_s8 && w) {
+	if (type_of(s, y) == dnnl_u8 && w) {
 		float *scale = calloc(w->n_scale, sizeof(*scale));
 
 		for (uint32_t i = 0; scale && i < w->n_scale; i++)
@@ -156,8 +163,10 @@ static int attributes(struct state *s, const struct ne_node *n, uint32_t y, int3
 		TRY(dnnl_primitive_attr_set_output_scales(*ret, w->n_scale, w->n_scale > 1 ? 2 : 0,
 							  scale));
 		free(scale);
-		TRY(dnnl_primitive_attr_set_zero_points(*ret, DNNL_ARG_SRC, 1, 0, &qx.zero));
-		TRY(dnnl_primitive_attr_set_zero_points(*ret, DNNL_ARG_DST, 1, 0, &qy.zero));
+		if (n->op == NE_OP_DENSE) /* has none: what is left is folded into the bias */
+			return 0;
+		TRY(dnnl_primitive_attr_set_zero_points(*ret, DNNL_ARG_SRC, 1, 0, &zx));
+		TRY(dnnl_primitive_attr_set_zero_points(*ret, DNNL_ARG_DST, 1, 0, &zy));
 		return 0;
 	}
 	if (!act)
@@ -242,9 +251,9 @@ static int conv(struct state *s, const struct ne_node *n, uint32_t y, int32_t ac
 	NE_RETURN_IF(activation(s, y, true, &dst));
 	NE_RETURN_IF(bias_desc(s, n->in[0], oc, &bia));
 	NE_RETURN_IF(attributes(s, n, y, act, &attr));
-	TRY(dnnl_memory_desc_init_by_tag(&wei, rank, dims, type_of(s, n->in[0]),
+	TRY(dnnl_memory_desc_init_by_tag(&wei, rank, dims, weights_type(s, n),
 					 dnnl_format_tag_any));
-	TRY(dnnl_memory_desc_init_by_tag(&plain, rank, dims, type_of(s, n->in[0]),
+	TRY(dnnl_memory_desc_init_by_tag(&plain, rank, dims, weights_type(s, n),
 					 dw      ? dnnl_hwigo
 					 : g > 1 ? dnnl_gohwi
 						 : dnnl_ohwi));
@@ -269,8 +278,8 @@ static int dense(struct state *s, const struct ne_node *n, uint32_t y, int32_t a
 	NE_RETURN_IF(activation(s, y, true, &dst));
 	NE_RETURN_IF(bias_desc(s, n->in[0], dims[0], &bia));
 	NE_RETURN_IF(attributes(s, n, y, act, &attr));
-	TRY(dnnl_memory_desc_init_by_tag(&wei, 2, dims, type_of(s, n->in[0]), dnnl_format_tag_any));
-	TRY(dnnl_memory_desc_init_by_tag(&plain, 2, dims, type_of(s, n->in[0]), dnnl_oi));
+	TRY(dnnl_memory_desc_init_by_tag(&wei, 2, dims, weights_type(s, n), dnnl_format_tag_any));
+	TRY(dnnl_memory_desc_init_by_tag(&plain, 2, dims, weights_type(s, n), dnnl_oi));
 	TRY(dnnl_inner_product_forward_desc_init(&d, dnnl_forward_inference, &src, &wei, &bia,
 						 &dst));
 	TRY(dnnl_primitive_desc_create(&pd, &d, attr, s->engine, NULL));

@@ -238,7 +238,7 @@ static void run(struct peer_run *r)
 		s->session, NULL, &in_name, &in, 1, &out_name, 1, &s->out.value);
 
 	if (check(status, &s->err) < 0) {
-		fprintf(stderr, "bench_peers: %s\n", s->err.text);
+		fprintf(stderr, "peers: %s\n", s->err.text);
 		exit(EXIT_FAILURE);
 	}
 }

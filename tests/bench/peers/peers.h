@@ -16,7 +16,8 @@ struct peer_case {
 	const char *neap, *onnx;      /* files; onnx written by neap export --channels-first */
 	const char *reference;        /* somebody else's ONNX file of the same model, or NULL */
 	uint64_t macs;
-	struct ne_model *model; /* of the neap file, level 0 */
+	struct ne_model *model; /* of the neap file */
+	uint32_t level;         /* that neap runs; the others have one level alone */
 };
 
 /* One engine at work on one case. */
