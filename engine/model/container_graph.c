@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "engine/model/container_sections.h"
+#include "engine/op/op.h"
 
 static int groups_read(struct ne_reader *r, struct ne_graph *g)
 {
@@ -144,6 +145,17 @@ static int attr_read(struct ne_reader *r, struct ne_attr *a)
 		NE_RETURN_IF(mel_read(r, &a->mel));
 	if (mask & NEAP_ATTR_NORM)
 		NE_RETURN_IF(ne_rd_u32(r, NE_MAX_NORMS, &a->norm, "norm"));
+	if (mask & NEAP_ATTR_KIND)
+		NE_RETURN_IF(ne_rd_s32(r, &a->kind, "kind"));
+	if (mask & NEAP_ATTR_AXES)
+		NE_RETURN_IF(ne_rd_u32(r, (1u << NE_MAX_RANK) - 1, &a->axes, "axes"));
+	if (mask & NEAP_ATTR_VALUE2)
+		NE_RETURN_IF(ne_rd_f32(r, &a->value2, "second value"));
+	if (mask & NEAP_ATTR_SLICE) {
+		NE_RETURN_IF(s32s_read(r, a->slice.begin, NE_MAX_RANK, "begin of a slice"));
+		NE_RETURN_IF(s32s_read(r, a->slice.size, NE_MAX_RANK, "size of a slice"));
+		NE_RETURN_IF(s32s_read(r, a->slice.step, NE_MAX_RANK, "step of a slice"));
+	}
 	return 0;
 }
 
@@ -155,7 +167,7 @@ static int node_read(struct ne_reader *r, const struct ne_graph *g, struct ne_no
 	NE_RETURN_IF(ne_rd_u8(r, &op, "operator"));
 	if (op == NE_OP_INVALID)
 		return ne_rd_fail(r, EBADMSG, "node %u: operator 0", id);
-	if (op >= NE_OP_COUNT)
+	if (!ne_op_info((enum ne_op)op))
 		return ne_rd_fail(r, EPROTONOSUPPORT, "node %u: unknown operator %u", id, op);
 	n->op = (enum ne_op)op;
 	NE_RETURN_IF(ids_read(r, g, true, &n->n_in, &n->in));
@@ -282,6 +294,10 @@ static void attr_write(struct ne_writer *w, const struct ne_attr *a)
 	mask |= any(&a->value, sizeof(a->value)) ? NEAP_ATTR_VALUE : 0;
 	mask |= any(&a->mel, sizeof(a->mel)) ? NEAP_ATTR_MEL : 0;
 	mask |= a->norm ? NEAP_ATTR_NORM : 0;
+	mask |= a->kind ? NEAP_ATTR_KIND : 0;
+	mask |= a->axes ? NEAP_ATTR_AXES : 0;
+	mask |= any(&a->value2, sizeof(a->value2)) ? NEAP_ATTR_VALUE2 : 0;
+	mask |= any(&a->slice, sizeof(a->slice)) ? NEAP_ATTR_SLICE : 0;
 	ne_wr_uv(w, mask);
 	if (mask & NEAP_ATTR_WINDOW)
 		s32s_write(w, window, 10);
@@ -303,6 +319,17 @@ static void attr_write(struct ne_writer *w, const struct ne_attr *a)
 		mel_write(w, &a->mel);
 	if (mask & NEAP_ATTR_NORM)
 		ne_wr_uv(w, a->norm);
+	if (mask & NEAP_ATTR_KIND)
+		ne_wr_sv(w, a->kind);
+	if (mask & NEAP_ATTR_AXES)
+		ne_wr_uv(w, a->axes);
+	if (mask & NEAP_ATTR_VALUE2)
+		ne_wr_f32(w, a->value2);
+	if (mask & NEAP_ATTR_SLICE) {
+		s32s_write(w, a->slice.begin, NE_MAX_RANK);
+		s32s_write(w, a->slice.size, NE_MAX_RANK);
+		s32s_write(w, a->slice.step, NE_MAX_RANK);
+	}
 }
 
 static void tensor_write(struct ne_writer *w, const struct ne_tensor *t)

@@ -52,7 +52,112 @@ enum ne_op {
 	NE_OP_TRANSPOSE = 20,  /* attr.perm */
 	NE_OP_MUL = 21,        /* as add */
 	NE_OP_LOGMEL = 22,     /* x s16 or f32 [1,samples] -> f32 [1,frames,bins,1]; attr.mel */
+	/*
+	 * Operators of any type and rank, each a family whose member is attr.kind. Quantised tensors
+	 * (scale > 0) are real values to them, others of an integer type are integers.
+	 */
+	NE_OP_UNARY = 23,  /* enum ne_unary */
+	NE_OP_BINARY = 24, /* enum ne_binary; broadcast */
+	NE_OP_WHERE = 25,  /* bool, a, b; broadcast */
+	NE_OP_REDUCE = 26, /* enum ne_reduce; over attr.axes, which stay with length 1 */
+	NE_OP_CAST = 27,   /* values, from any type to any: truncated and clamped */
+	NE_OP_SLICE = 28,  /* attr.slice */
+	/* x, then for each axis a constant s32 vector of positions in x, or NE_NONE = all of them.
+	 * Position -1 stands for attr.value. Tiles, flips, broadcasts, pads, repeats. */
+	NE_OP_PICK = 29,
 	NE_OP_COUNT
+};
+
+/* Members of NE_OP_UNARY; a = attr.value, b = attr.value2. Stored in files. */
+enum ne_unary {
+	NE_UNARY_ABS = 1,
+	NE_UNARY_NEG,
+	NE_UNARY_SIGN,
+	NE_UNARY_FLOOR,
+	NE_UNARY_CEIL,
+	NE_UNARY_ROUND, /* half to even */
+	NE_UNARY_SQRT,
+	NE_UNARY_RECIPROCAL,
+	NE_UNARY_EXP,
+	NE_UNARY_LOG,
+	NE_UNARY_ERF,
+	NE_UNARY_SIN,
+	NE_UNARY_COS,
+	NE_UNARY_TAN,
+	NE_UNARY_ASIN,
+	NE_UNARY_ACOS,
+	NE_UNARY_ATAN,
+	NE_UNARY_SINH,
+	NE_UNARY_COSH,
+	NE_UNARY_ASINH,
+	NE_UNARY_ACOSH,
+	NE_UNARY_ATANH,
+	NE_UNARY_NOT,         /* bool */
+	NE_UNARY_BITNOT,      /* integers */
+	NE_UNARY_ISNAN,       /* f32 to bool */
+	NE_UNARY_ISINF,       /* f32 to bool; a != 0: -inf counts, b != 0: +inf counts */
+	NE_UNARY_ELU,         /* x < 0 ? a * (e^x - 1) : x */
+	NE_UNARY_CELU,        /* x < 0 ? a * (e^(x/a) - 1) : x */
+	NE_UNARY_SELU,        /* b * (x < 0 ? a * (e^x - 1) : x) */
+	NE_UNARY_LEAKYRELU,   /* x < 0 ? a * x : x */
+	NE_UNARY_THRESHOLD,   /* x > a ? x : 0 */
+	NE_UNARY_SOFTPLUS,    /* log(1 + e^x) */
+	NE_UNARY_SOFTSIGN,    /* x / (1 + |x|) */
+	NE_UNARY_GELU,        /* x/2 * (1 + erf(x / sqrt 2)) */
+	NE_UNARY_GELU_TANH,   /* its approximation by tanh */
+	NE_UNARY_MISH,        /* x * tanh(softplus(x)) */
+	NE_UNARY_HARDSIGMOID, /* clamp(a * x + b, 0, 1) */
+	NE_UNARY_CLIP,        /* min(max(x, a), b) */
+	NE_UNARY_SHRINK,      /* x < -b ? x + a : x > b ? x - a : 0 */
+	NE_UNARY_SWISH,       /* x / (1 + e^(-a x)) */
+	NE_UNARY_COUNT
+};
+
+/* Members of NE_OP_BINARY. Compares give bool. Stored in files. */
+enum ne_binary {
+	NE_BINARY_ADD = 1,
+	NE_BINARY_SUB,
+	NE_BINARY_MUL,
+	NE_BINARY_DIV,  /* of integers: truncated; by 0: 0 */
+	NE_BINARY_MOD,  /* sign of the divisor */
+	NE_BINARY_FMOD, /* sign of the dividend */
+	NE_BINARY_POW,  /* the exponent may be of another type */
+	NE_BINARY_MIN,
+	NE_BINARY_MAX,
+	NE_BINARY_EQUAL,
+	NE_BINARY_LESS,
+	NE_BINARY_LESS_EQUAL,
+	NE_BINARY_GREATER,
+	NE_BINARY_GREATER_EQUAL,
+	NE_BINARY_AND, /* bool */
+	NE_BINARY_OR,
+	NE_BINARY_XOR,
+	NE_BINARY_BITAND, /* integers */
+	NE_BINARY_BITOR,
+	NE_BINARY_BITXOR,
+	NE_BINARY_SHIFT_LEFT, /* of the bit pattern; by its width or more: 0 */
+	NE_BINARY_SHIFT_RIGHT,
+	NE_BINARY_PRELU, /* a < 0 ? a * b : a */
+	NE_BINARY_COUNT
+};
+
+/* Members of NE_OP_REDUCE. The arg ones give s64, take one axis and the first of equals. */
+enum ne_reduce {
+	NE_REDUCE_SUM = 1,
+	NE_REDUCE_MEAN,
+	NE_REDUCE_MAX,
+	NE_REDUCE_MIN,
+	NE_REDUCE_PROD,
+	NE_REDUCE_L1,
+	NE_REDUCE_L2,
+	NE_REDUCE_SUM_SQUARE,
+	NE_REDUCE_LOG_SUM,
+	NE_REDUCE_LOG_SUM_EXP,
+	NE_REDUCE_ARGMAX,
+	NE_REDUCE_ARGMIN,
+	NE_REDUCE_ARGMAX_LAST, /* the last of equals */
+	NE_REDUCE_ARGMIN_LAST,
+	NE_REDUCE_COUNT
 };
 
 enum ne_act { NE_ACT_NONE = 0, NE_ACT_RELU = 1, NE_ACT_RELU6 = 2 };
@@ -82,6 +187,11 @@ struct ne_mel {
 	float lo_hz, hi_hz, floor;
 };
 
+/* Of each axis: `size` elements, from `begin` on, `step` apart (not 0; negative = backwards). */
+struct ne_slice {
+	int32_t begin[NE_MAX_RANK], size[NE_MAX_RANK], step[NE_MAX_RANK];
+};
+
 struct ne_attr {
 	struct ne_window window;
 	int32_t groups;            /* NE_OP_CONV; 1 = ordinary */
@@ -92,6 +202,10 @@ struct ne_attr {
 	int32_t pad[2 * NE_MAX_RANK]; /* pad: begin then end of each axis */
 	float value;                  /* pad value (real), batch norm epsilon */
 	struct ne_mel mel;
+	int32_t kind;  /* member of the operator's family */
+	uint32_t axes; /* bit i = axis i */
+	float value2;
+	struct ne_slice slice;
 	/*
 	 * Conv, dwconv and dense: 1 + index of the node's per-width scale and bias (struct ne_norm),
 	 * 0 = none: y = act(scale[oc] * (x * w) + bias[oc]). With a norm there is no bias input.
@@ -205,6 +319,9 @@ int ne_graph_check(const struct ne_graph *g, struct ne_error *err);
  * necessarily the full width's). -EINVAL, naming the node, where they do not fit. */
 int ne_shape_infer(const struct ne_graph *g, uint32_t n, const struct ne_shape *in,
 		   struct ne_shape *ret, struct ne_error *err);
+/* Of all outputs: @ret holds n_out shapes. */
+int ne_shape_infer_all(const struct ne_graph *g, uint32_t n, const struct ne_shape *in,
+		       struct ne_shape *ret, struct ne_error *err);
 
 /* Marks in @needed, one entry a tensor, what exit @e needs now and, through the states that it
  * reads, in later runs. Ids are in range. -ENOMEM. */

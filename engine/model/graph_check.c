@@ -152,10 +152,11 @@ static int check_wiring(const struct ne_graph *g, const struct ne_node *n, uint8
 
 	if (!op)
 		return ne_node_fail(err, EINVAL, n, "operator %d is not known", (int)n->op);
-	if (n->n_in < op->min_in || n->n_in > op->max_in || n->n_out != 1 || !n->in || !n->out)
-		return ne_node_fail(err, EINVAL, n,
-				    "%u inputs and %u outputs; takes %u to %u and 1", n->n_in,
-				    n->n_out, op->min_in, op->max_in);
+	if (n->n_in < op->min_in || n->n_in > op->max_in || !n->n_out ||
+	    n->n_out > NE_MAX(op->max_out, 1u) || !n->in || !n->out)
+		return ne_node_fail(
+			err, EINVAL, n, "%u inputs and %u outputs; takes %u to %u and at most %u",
+			n->n_in, n->n_out, op->min_in, op->max_in, NE_MAX(op->max_out, 1u));
 	for (uint32_t k = 0; k < n->n_in; k++) {
 		if (n->in[k] == NE_NONE && k >= op->min_in && n->op != NE_OP_CONCAT)
 			continue;
@@ -174,14 +175,16 @@ static int check_wiring(const struct ne_graph *g, const struct ne_node *n, uint8
 				"or never produced",
 				g->tensor[n->in[k]].name);
 	}
-	if (n->out[0] >= g->n_tensor)
-		return ne_node_fail(err, EINVAL, n, "no tensor %u", n->out[0]);
-	if (ready[n->out[0]])
-		return ne_node_fail(err, EINVAL, n,
-				    "output '%.60s' is an input, a constant or a state, or has two "
-				    "producers",
-				    g->tensor[n->out[0]].name);
-	ready[n->out[0]] = 1;
+	for (uint32_t k = 0; k < n->n_out; k++) {
+		if (n->out[k] >= g->n_tensor)
+			return ne_node_fail(err, EINVAL, n, "no tensor %u", n->out[k]);
+		if (ready[n->out[k]])
+			return ne_node_fail(err, EINVAL, n,
+					    "output '%.60s' is an input, a constant or a state, or "
+					    "has two producers",
+					    g->tensor[n->out[k]].name);
+		ready[n->out[k]] = 1;
+	}
 	return 0;
 }
 
@@ -189,8 +192,7 @@ static int check_node(const struct ne_graph *g, uint32_t i, struct ne_error *err
 {
 	const struct ne_node *n = &g->node[i];
 	const struct ne_op_info *op = ne_op_info(n->op);
-	struct ne_shape in[NE_MAX_IO] = {0}, got;
-	const struct ne_shape *want = &ne_node_out(g, n)->shape;
+	struct ne_shape in[NE_MAX_IO] = {0}, got[NE_MAX_IO];
 
 	for (uint32_t k = 0; k < n->n_in; k++)
 		if (n->in[k] != NE_NONE)
@@ -199,12 +201,13 @@ static int check_node(const struct ne_graph *g, uint32_t i, struct ne_error *err
 	if (n->attr.norm > 32768u) /* NE_MAX_NORMS; the model checks the rest */
 		return ne_node_fail(err, EINVAL, n, "norm %u is over the limit", n->attr.norm);
 	NE_RETURN_IF(op->check(g, n, err));
-	NE_RETURN_IF(ne_shape_infer(g, i, in, &got, err));
-	if (!ne_shape_equal(&got, want))
-		return ne_node_fail(err, EINVAL, n,
-				    "output '%.60s' is declared with another shape than its inputs "
-				    "give",
-				    ne_node_out(g, n)->name);
+	NE_RETURN_IF(ne_shape_infer_all(g, i, in, got, err));
+	for (uint32_t k = 0; k < n->n_out; k++)
+		if (!ne_shape_equal(&got[k], &g->tensor[n->out[k]].shape))
+			return ne_node_fail(err, EINVAL, n,
+					    "output '%.60s' is declared with another shape than "
+					    "its inputs give",
+					    g->tensor[n->out[k]].name);
 	return 0;
 }
 

@@ -82,28 +82,28 @@ static int check_u8_weights(const struct ne_model *m, uint32_t w, const struct n
 	return 0;
 }
 
-/* Every s8 tensor that carries values, and what is dequantised, has a scale. */
+/* Every s8 tensor that stands for real values, and what is dequantised, has a scale. */
 static int check_node(const struct ne_model *m, uint32_t w, const struct ne_node *n,
 		      struct ne_error *err)
 {
 	const struct ne_graph *g = &m->graph;
 	bool weights = n->op == NE_OP_CONV || n->op == NE_OP_DWCONV || n->op == NE_OP_DENSE;
 	uint32_t n_in = weights ? 1 : n->n_in;
+	bool integers = ne_op_info(n->op)->takes_integers;
 
 	for (uint32_t k = 0; k < n_in; k++) {
 		const struct ne_tensor *t = ne_node_in(g, n, k);
 		bool wants = t && (t->dtype == NE_S8 || n->op == NE_OP_DEQUANTISE ||
 				   (n->op == NE_OP_QUANTISE && t->dtype == NE_U8));
 
-		if (wants && n->op != NE_OP_RESHAPE && n->op != NE_OP_TRANSPOSE &&
-		    !quantised(m, w, n->in[k]))
+		if (wants && !integers && !quantised(m, w, n->in[k]))
 			return ne_node_fail(err, EINVAL, n,
 					    "width %u: input '%.60s' has no quantisation scale", w,
 					    t->name);
 	}
 	if (weights && ne_node_in(g, n, 1)->dtype == NE_U8)
 		NE_RETURN_IF(check_u8_weights(m, w, n, err));
-	if (ne_node_out(g, n)->dtype == NE_S8 && !quantised(m, w, n->out[0]))
+	if (ne_node_out(g, n)->dtype == NE_S8 && !integers && !quantised(m, w, n->out[0]))
 		return ne_node_fail(err, EINVAL, n,
 				    "width %u: output '%.60s' has no quantisation scale", w,
 				    ne_node_out(g, n)->name);

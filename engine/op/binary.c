@@ -1,39 +1,23 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Addition and multiplication of two tensors, the smaller one broadcast from the right.
- *
- * The output is walked as outer iterations of one contiguous inner run: trailing axes join the run
- * as long as each operand either has them whole or lacks all of them. An operand that lacks the
- * run is one value: it is spread over a row of scratch.
+/* Addition and multiplication of two tensors, the fast forms of the binary family: in f32 and s8,
+ * with a fused activation, the smaller operand broadcast. A value for a whole run is spread over a
+ * row of scratch.
  */
 #include "engine/plan/plan.h"
+#include "engine/op/broadcast.h"
 #include "engine/op/op.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Dimension of @s at the place of axis @axis of a shape of @rank: 1 where it has none. */
-static int32_t aligned_dim(const struct ne_shape *s, uint32_t rank, uint32_t axis)
-{
-	uint32_t missing = rank - s->rank;
-
-	return axis < missing ? 1 : s->dim[axis - missing];
-}
-
 NE_OP_INFER(binary)
 {
-	uint32_t rank = NE_MAX(in[0].rank, in[1].rank);
+	uint32_t axis = 0;
 
 	(void)g;
-	ret->rank = rank;
-	for (uint32_t i = 0; i < rank; i++) {
-		int32_t a = aligned_dim(&in[0], rank, i), b = aligned_dim(&in[1], rank, i);
-
-		if (a != b && a != 1 && b != 1)
-			return ne_node_fail(err, EINVAL, n,
-					    "axis %u: %d and %d are neither equal nor 1", i, a, b);
-		ret->dim[i] = NE_MAX(a, b);
-	}
+	if (ne_broadcast_shape(in, 2, ret, &axis) < 0)
+		return ne_node_fail(err, EINVAL, n, "axis %u: dimensions are neither equal nor 1",
+				    axis);
 	return 0;
 }
 
@@ -58,18 +42,9 @@ NE_OP_CHECK(binary)
 	return 0;
 }
 
-struct operand {
-	struct ne_ref ref;
-	uint32_t stride[NE_MAX_RANK]; /* elements, of the outer axes; 0 = broadcast */
-	bool spread;                  /* one value for the whole run */
-};
-
 struct binary_args {
-	struct operand in[2];
-	struct ne_ref y;
-	uint32_t n_outer;          /* axes */
-	uint32_t dim[NE_MAX_RANK]; /* of the outer axes */
-	uint32_t inner;            /* elements of the run */
+	struct ne_ref in[2], y;
+	struct ne_broadcast b;
 	bool mul;
 	float lo, hi; /* f32 */
 	void (*f32)(float *y, const float *a, const float *b, size_t n, float lo, float hi);
@@ -118,8 +93,8 @@ static void run_flat(const struct ne_step *s, const struct ne_frame *f, uint32_t
 	const struct binary_args *c = s->args;
 	size_t at = (size_t)first * (c->f32 ? sizeof(float) : 1);
 
-	call(c, (char *)ne_at(f, c->y) + at, (const char *)ne_at(f, c->in[0].ref) + at,
-	     (const char *)ne_at(f, c->in[1].ref) + at, n);
+	call(c, (char *)ne_at(f, c->y) + at, (const char *)ne_at(f, c->in[0]) + at,
+	     (const char *)ne_at(f, c->in[1]) + at, n);
 }
 
 static void spread(void *row, const void *value, size_t n, size_t elem)
@@ -136,91 +111,26 @@ static void spread(void *row, const void *value, size_t n, size_t elem)
 static void run_outer(const struct ne_step *s, const struct ne_frame *f, uint32_t first, uint32_t n)
 {
 	const struct binary_args *c = s->args;
-	size_t elem = c->f32 ? sizeof(float) : 1, run = c->inner * elem;
+	size_t elem = c->f32 ? sizeof(float) : 1, run = c->b.inner * elem;
 	char *y = (char *)ne_at(f, c->y) + first * run;
 
 	for (uint32_t i = first; i < first + n; i++, y += run) {
 		const void *p[2];
 
 		for (int k = 0; k < 2; k++) {
-			const struct operand *o = &c->in[k];
-			size_t at = 0;
-			uint32_t rest = i;
+			size_t at = ne_broadcast_at(&c->b, (uint32_t)k, i);
 
-			for (uint32_t d = c->n_outer; d-- > 0; rest /= c->dim[d])
-				at += (size_t)(rest % c->dim[d]) * o->stride[d];
-			p[k] = (const char *)ne_at(f, o->ref) + at * elem;
-			if (o->spread) {
+			p[k] = (const char *)ne_at(f, c->in[k]) + at * elem;
+			if (c->b.in[k].spread) {
 				char *row =
 					(char *)f->scratch + (size_t)k * ne_round_up(run, NE_ALIGN);
 
-				spread(row, p[k], c->inner, elem);
+				spread(row, p[k], c->b.inner, elem);
 				p[k] = row;
 			}
 		}
-		call(c, y, p[0], p[1], c->inner);
+		call(c, y, p[0], p[1], c->b.inner);
 	}
-}
-
-/* How an operand lies against the output's axes. */
-struct layout {
-	int32_t dim[NE_MAX_RANK];   /* at this level */
-	size_t stride[NE_MAX_RANK]; /* in its storage, which is full width for constants */
-};
-
-static void lay_out(const struct ne_lower *lw, uint32_t tensor, const struct ne_shape *y,
-		    struct layout *ret)
-{
-	const struct ne_tensor *t = &lw->g->tensor[tensor];
-	const struct ne_shape *stored = t->data ? &t->shape : &lw->shape[tensor];
-	size_t stride = 1;
-
-	for (uint32_t i = y->rank; i-- > 0;) {
-		int32_t d = aligned_dim(stored, y->rank, i);
-
-		/* a constant's last axis is cut to what the output has */
-		ret->dim[i] = d == 1 ? 1 : y->dim[i];
-		ret->stride[i] = stride;
-		stride *= (size_t)d;
-	}
-}
-
-/* Splits the axes into outer ones and the inner run; fills dims and strides. */
-static void collapse(struct binary_args *c, const struct layout l[2], const struct ne_shape *y)
-{
-	bool whole[2] = {true, true}, spreads[2] = {false, false};
-	uint32_t axis = y->rank;
-	size_t inner = 1;
-
-	for (; axis; axis--) {
-		uint32_t i = axis - 1;
-		bool fits = true;
-
-		if (y->dim[i] == 1)
-			continue;
-		for (int k = 0; k < 2; k++) {
-			bool has = l[k].dim[i] != 1;
-
-			if (inner == 1) /* the first axis of the run decides */
-				whole[k] = has;
-			fits = fits && has == whole[k] && (!has || l[k].stride[i] == inner);
-		}
-		if (!fits)
-			break;
-		inner *= (size_t)y->dim[i];
-	}
-	if (inner > 1)
-		for (int k = 0; k < 2; k++)
-			spreads[k] = !whole[k];
-	c->inner = (uint32_t)inner;
-	c->n_outer = axis;
-	for (uint32_t i = 0; i < axis; i++) {
-		c->dim[i] = (uint32_t)y->dim[i];
-		for (int k = 0; k < 2; k++)
-			c->in[k].stride[i] = l[k].dim[i] == 1 ? 0 : (uint32_t)l[k].stride[i];
-	}
-	c->in[0].spread = spreads[0];
-	c->in[1].spread = spreads[1];
 }
 
 static void quantised_args(const struct ne_lower *lw, const struct ne_node *n,
@@ -250,23 +160,20 @@ NE_OP_LOWER(binary)
 	bool f32 = lw->g->tensor[n->in[0]].dtype == NE_F32, mul = n->op == NE_OP_MUL;
 	struct binary_args c = {.mul = mul, .add_s8 = lw->k->add_s8, .y = lw->ref[lw->y]};
 	size_t elements = ne_shape_elements(ys), elem = f32 ? sizeof(float) : 1;
-	struct layout l[2];
 
-	for (int k = 0; k < 2; k++) {
-		lay_out(lw, n->in[k], ys, &l[k]);
-		c.in[k].ref = lw->ref[n->in[k]];
-	}
-	collapse(&c, l, ys);
+	for (int k = 0; k < 2; k++)
+		c.in[k] = lw->ref[n->in[k]];
+	ne_broadcast_plan(lw, n->in, 2, ys, &c.b);
 	if (f32) {
 		c.f32 = mul ? lw->k->mul_f32 : lw->k->add_f32;
 		ne_act_limits_f32(lw->act, &c.lo, &c.hi);
 	} else {
 		quantised_args(lw, n, &c);
 	}
-	if (c.inner == elements && !c.in[0].spread && !c.in[1].spread)
+	if (c.b.inner == elements && !c.b.in[0].spread && !c.b.in[1].spread)
 		return ne_lower_step(lw, run_flat, &c, sizeof(c), elements, 4096, elements * elem,
 				     lw->y);
-	ne_lower_scratch(lw, 2 * ne_round_up(c.inner * elem, NE_ALIGN));
-	return ne_lower_step(lw, run_outer, &c, sizeof(c), elements / c.inner, 16, elements * elem,
-			     lw->y);
+	ne_lower_scratch(lw, 2 * ne_round_up(c.b.inner * elem, NE_ALIGN));
+	return ne_lower_step(lw, run_outer, &c, sizeof(c), elements / c.b.inner, 16,
+			     elements * elem, lw->y);
 }

@@ -18,9 +18,8 @@ NE_OP_CHECK(concat)
 	for (uint32_t k = 0; k < n->n_in; k++) {
 		const struct ne_tensor *t = ne_node_in(g, n, k);
 
-		if (t->dtype != y->dtype || (t->dtype != NE_F32 && t->dtype != NE_S8))
-			return ne_node_fail(err, EINVAL, n,
-					    "types must be f32 or s8, all the same");
+		if (t->dtype != y->dtype || t->dtype == NE_F16)
+			return ne_node_fail(err, EINVAL, n, "types must all be the same");
 		if (channels && (t->group || y->group))
 			return ne_node_fail(err, EINVAL, n,
 					    "joins channels, so no input may be in a channel group "
@@ -118,8 +117,11 @@ NE_OP_LOWER(concat)
 		part[k].bytes = (size_t)lw->shape[n->in[k]].dim[axis] * inner;
 		part[k].at = at;
 		at += part[k].bytes;
-		if (!s8 || ne_quant_equal(qx, qy))
+		if (ne_quant_equal(qx, qy))
 			continue;
+		if (!s8 || !(qx.scale > 0) || !(qy.scale > 0))
+			return ne_node_fail(lw->err, EINVAL, n,
+					    "input %u and the output have different scales", k);
 		ne_rescale_table(table, qx, qy);
 		part[k].table = ne_lower_table(lw, table, sizeof(table));
 		if (!part[k].table)

@@ -26,6 +26,9 @@ struct ne_op_info {
 	int (*lower)(struct ne_lower *lw, const struct ne_node *n);
 	/* attr.act is honoured, and a sole relu or relu6 that follows can be fused */
 	bool fuses_act;
+	/* 8-bit values without a scale are integers to it; others must have one */
+	bool takes_integers;
+	uint32_t max_out; /* 0 = 1; infer() fills as many shapes as the node has outputs */
 };
 
 /* NULL for an unknown operator. */
@@ -58,6 +61,8 @@ bool ne_shape_equal(const struct ne_shape *a, const struct ne_shape *b);
 
 /* Input and output of the same channel group. */
 int ne_check_same_group(const struct ne_graph *g, const struct ne_node *n, struct ne_error *err);
+/* No input and no output in a channel group. */
+int ne_check_uncut(const struct ne_graph *g, const struct ne_node *n, struct ne_error *err);
 /* x and y both f32, or both s8. */
 int ne_check_f32_or_s8(const struct ne_graph *g, const struct ne_node *n, struct ne_error *err);
 /* Window attributes in their ranges. */
@@ -137,6 +142,24 @@ NE_OP_LOWER(dequantise);
 NE_OP_CHECK(transpose);
 NE_OP_INFER(transpose);
 NE_OP_LOWER(transpose);
+NE_OP_CHECK(function);
+NE_OP_LOWER(function);
+NE_OP_CHECK(arith);
+NE_OP_LOWER(arith);
+NE_OP_CHECK(where);
+NE_OP_INFER(where);
+NE_OP_LOWER(where);
+NE_OP_CHECK(reduce);
+NE_OP_INFER(reduce);
+NE_OP_LOWER(reduce);
+NE_OP_CHECK(cast);
+NE_OP_LOWER(cast);
+NE_OP_CHECK(slice);
+NE_OP_INFER(slice);
+NE_OP_LOWER(slice);
+NE_OP_CHECK(pick);
+NE_OP_INFER(pick);
+NE_OP_LOWER(pick);
 NE_OP_CHECK(logmel);
 NE_OP_INFER(logmel);
 NE_OP_LOWER(logmel);

@@ -22,7 +22,7 @@ static const struct ne_op_info ops[NE_OP_COUNT] = {
 	[NE_OP_ADD] = {"add", 2, 2, ne_binary_check, ne_binary_infer, NULL, ne_binary_lower, true},
 	[NE_OP_MUL] = {"mul", 2, 2, ne_binary_check, ne_binary_infer, NULL, ne_binary_lower, true},
 	[NE_OP_CONCAT] = {"concat", 1, NE_MAX_IO, ne_concat_check, ne_concat_infer, NULL,
-			  ne_concat_lower, false},
+			  ne_concat_lower, .takes_integers = true},
 	[NE_OP_RELU] = {"relu", 1, 1, ne_unary_check, ne_infer_same, NULL, ne_unary_lower, false},
 	[NE_OP_RELU6] = {"relu6", 1, 1, ne_unary_check, ne_infer_same, NULL, ne_unary_lower, false},
 	[NE_OP_HARDSWISH] = {"hardswish", 1, 1, ne_unary_check, ne_infer_same, NULL, ne_unary_lower,
@@ -35,14 +35,28 @@ static const struct ne_op_info ops[NE_OP_COUNT] = {
 	[NE_OP_BATCHNORM] = {"batchnorm", 5, 5, ne_batchnorm_check, ne_infer_same, NULL,
 			     ne_batchnorm_lower, false},
 	[NE_OP_RESHAPE] = {"reshape", 1, 1, ne_reshape_check, ne_reshape_infer, NULL,
-			   ne_reshape_lower, false},
+			   ne_reshape_lower, .takes_integers = true},
 	[NE_OP_PAD] = {"pad", 1, 1, ne_pad_check, ne_pad_infer, NULL, ne_pad_lower, false},
 	[NE_OP_QUANTISE] = {"quantise", 1, 1, ne_quantise_check, ne_infer_same, NULL,
 			    ne_quantise_lower, false},
 	[NE_OP_DEQUANTISE] = {"dequantise", 1, 1, ne_dequantise_check, ne_infer_same, NULL,
 			      ne_dequantise_lower, false},
 	[NE_OP_TRANSPOSE] = {"transpose", 1, 1, ne_transpose_check, ne_transpose_infer, NULL,
-			     ne_transpose_lower, false},
+			     ne_transpose_lower, .takes_integers = true},
+	[NE_OP_UNARY] = {"unary", 1, 1, ne_function_check, ne_infer_same, NULL, ne_function_lower,
+			 .takes_integers = true},
+	[NE_OP_BINARY] = {"binary", 2, 2, ne_arith_check, ne_binary_infer, NULL, ne_arith_lower,
+			  .takes_integers = true},
+	[NE_OP_WHERE] = {"where", 3, 3, ne_where_check, ne_where_infer, NULL, ne_where_lower,
+			 .takes_integers = true},
+	[NE_OP_REDUCE] = {"reduce", 1, 1, ne_reduce_check, ne_reduce_infer, NULL, ne_reduce_lower,
+			  .takes_integers = true},
+	[NE_OP_CAST] = {"cast", 1, 1, ne_cast_check, ne_infer_same, NULL, ne_cast_lower,
+			.takes_integers = true},
+	[NE_OP_SLICE] = {"slice", 1, 1, ne_slice_check, ne_slice_infer, NULL, ne_slice_lower,
+			 .takes_integers = true},
+	[NE_OP_PICK] = {"pick", 1, 1 + NE_MAX_RANK, ne_pick_check, ne_pick_infer, NULL,
+			ne_pick_lower, .takes_integers = true},
 	[NE_OP_LOGMEL] = {"logmel", 1, 1, ne_logmel_check, ne_logmel_infer, NULL, ne_logmel_lower,
 			  false},
 };
@@ -76,6 +90,20 @@ int ne_check_same_group(const struct ne_graph *g, const struct ne_node *n, struc
 	if (x != y)
 		return ne_node_fail(err, EINVAL, n, "input is in channel group %u, output in %u", x,
 				    y);
+	return 0;
+}
+
+int ne_check_uncut(const struct ne_graph *g, const struct ne_node *n, struct ne_error *err)
+{
+	for (uint32_t k = 0; k < n->n_in; k++)
+		if (n->in[k] != NE_NONE && g->tensor[n->in[k]].group)
+			return ne_node_fail(err, EINVAL, n,
+					    "input %u is in a channel group: this operator takes "
+					    "whole tensors",
+					    k);
+	for (uint32_t k = 0; k < n->n_out; k++)
+		if (g->tensor[n->out[k]].group)
+			return ne_node_fail(err, EINVAL, n, "output %u is in a channel group", k);
 	return 0;
 }
 

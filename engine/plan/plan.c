@@ -87,7 +87,8 @@ static int planner_init(struct planner *p, struct ne_lower *lw, uint32_t depth)
 	for (uint32_t t = 0; t < g->n_tensor; t++)
 		p->producer[t] = p->next[t] = NE_NONE;
 	for (uint32_t i = 0; i < g->n_node; i++)
-		p->producer[g->node[i].out[0]] = i;
+		for (uint32_t k = 0; k < g->node[i].n_out; k++)
+			p->producer[g->node[i].out[k]] = i;
 	return 0;
 }
 
@@ -275,6 +276,8 @@ static void find_lifetimes(struct planner *p)
 			if (n->in[k] != NE_NONE)
 				touch(p, n->in[k], 2 * i);
 		touch(p, p->entry[i].y, 2 * i);
+		for (uint32_t k = 1; k < n->n_out; k++)
+			touch(p, n->out[k], 2 * i);
 	}
 	for (uint32_t e = 0; e < p->depth; e++) {
 		uint32_t end = p->head[e].first + p->head[e].n;
@@ -307,10 +310,11 @@ static void place_states(struct planner *p)
 	}
 }
 
+/* Constants that an operator turns into tables of its own. */
 static bool is_weights(const struct ne_node *n, uint32_t k)
 {
 	return k > 0 && (n->op == NE_OP_CONV || n->op == NE_OP_DWCONV || n->op == NE_OP_DENSE ||
-			 n->op == NE_OP_BATCHNORM);
+			 n->op == NE_OP_BATCHNORM || n->op == NE_OP_PICK);
 }
 
 static int place_constant(struct planner *p, uint32_t t)

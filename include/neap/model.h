@@ -91,8 +91,12 @@ enum neap_attr_mask {
 	NEAP_ATTR_VALUE = 1 << 7,             /* f32 */
 	NEAP_ATTR_MEL =
 		1 << 8, /* 6 sv: rate_hz frame hop fft bins cepstra; 3 f32: lo_hz hi_hz floor */
-	NEAP_ATTR_NORM = 1 << 9, /* uv */
-	NEAP_ATTR_ALL = (1 << 10) - 1,
+	NEAP_ATTR_NORM = 1 << 9,    /* uv */
+	NEAP_ATTR_KIND = 1 << 10,   /* sv */
+	NEAP_ATTR_AXES = 1 << 11,   /* uv, bit i = axis i */
+	NEAP_ATTR_VALUE2 = 1 << 12, /* f32 */
+	NEAP_ATTR_SLICE = 1 << 13,  /* 18 sv: begin of 6 axes, sizes, steps */
+	NEAP_ATTR_ALL = (1 << 14) - 1,
 };
 
 enum neap_tensor_flags {

@@ -69,7 +69,7 @@ static int declared_shape(struct onnx *o, const char *name, const Onnx__TensorSh
 
 		if (!known && i == 0)
 			v = 1; /* the batch */
-		if (v < 1 || v > NE_MAX_DIM)
+		if (v < 0 || (!known && v < 1) || v > NE_MAX_DIM)
 			return ne_fail(o->err, EINVAL,
 				       "input '%.60s': dimension %zu is open or out of range; "
 				       "give all with --shape %.60s=1x...",
@@ -80,24 +80,40 @@ static int declared_shape(struct onnx *o, const char *name, const Onnx__TensorSh
 	return 0;
 }
 
-static int input_dtype(struct onnx *o, const char *name, int32_t type, enum ne_dtype *ret)
+int onnx_dtype(int64_t type, enum ne_dtype *ret)
 {
-	switch (type) {
-	case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
-		*ret = NE_F32;
-		return 0;
-	case ONNX__TENSOR_PROTO__DATA_TYPE__UINT8:
-		*ret = NE_U8;
-		return 0;
-	case ONNX__TENSOR_PROTO__DATA_TYPE__INT8:
-		*ret = NE_S8;
-		return 0;
-	default:
-		return ne_fail(o->err, EOPNOTSUPP,
-			       "input '%.80s' is of ONNX type %d; float, uint8 and int8 are "
-			       "supported",
-			       name, type);
-	}
+	static const struct {
+		int type;
+		enum ne_dtype dtype;
+	} types[] = {
+		{ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT, NE_F32},
+		{ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, NE_U8},
+		{ONNX__TENSOR_PROTO__DATA_TYPE__INT8, NE_S8},
+		{ONNX__TENSOR_PROTO__DATA_TYPE__INT16, NE_S16},
+		{ONNX__TENSOR_PROTO__DATA_TYPE__INT32, NE_S32},
+		{ONNX__TENSOR_PROTO__DATA_TYPE__INT64, NE_S64},
+		{ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, NE_BOOL},
+	};
+
+	for (size_t i = 0; i < NE_ARRAY_SIZE(types); i++)
+		if (types[i].type == type) {
+			*ret = types[i].dtype;
+			return 0;
+		}
+	return -EOPNOTSUPP;
+}
+
+const char *onnx_type_name(int64_t type)
+{
+	static const char *const names[] = {
+		"undefined",      "float",    "uint8",        "int8",           "uint16",
+		"int16",          "int32",    "int64",        "string",         "bool",
+		"float16",        "double",   "uint32",       "uint64",         "complex64",
+		"complex128",     "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2",
+		"float8e5m2fnuz", "uint4",    "int4",         "float4e2m1",
+	};
+
+	return type >= 0 && type < (int64_t)NE_ARRAY_SIZE(names) ? names[type] : "unknown";
 }
 
 static int add_input(struct onnx *o, const Onnx__ValueInfoProto *v)
@@ -115,12 +131,20 @@ static int add_input(struct onnx *o, const Onnx__ValueInfoProto *v)
 	if (!v->type || v->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
 		return ne_fail(o->err, EOPNOTSUPP, "input '%.80s' is not a tensor", v->name);
 	t = v->type->tensor_type;
-	NE_RETURN_IF(input_dtype(o, v->name, t->elem_type, &dtype));
+	if (onnx_dtype(t->elem_type, &dtype) < 0)
+		return ne_fail(o->err, EOPNOTSUPP,
+			       "input '%.80s' is of type %s; float, bool, uint8, int8, int16, "
+			       "int32 and int64 are supported",
+			       v->name, onnx_type_name(t->elem_type));
 	given = given_shape(o, v->name);
 	if (given)
 		shape = *given;
 	else
 		NE_RETURN_IF(declared_shape(o, v->name, t->shape, &shape));
+	for (uint32_t i = 0; i < shape.rank; i++)
+		if (shape.dim[i] == 0)
+			return ne_fail(o->err, EOPNOTSUPP, "input '%.80s' is empty: axis %u is 0",
+				       v->name, i);
 	if (ne_shape_elements(&shape) == 0)
 		return ne_fail(o->err, E2BIG, "input '%.80s' is larger than %zu elements", v->name,
 			       NE_MAX_ELEMENTS);
@@ -195,35 +219,41 @@ static int add_node(struct onnx *o, const onnx_node *n)
 /* ---- outputs ---- */
 
 /* An output needs a tensor of its own that a node writes: a copy where two names share one. */
-static int output_tensor(struct onnx *o, const struct onnx_value *v, const uint32_t *done,
-			 uint32_t n_done)
+static int output_copy(struct onnx *o, const char *name, uint32_t t, const uint32_t *done,
+		       uint32_t n_done)
 {
-	char *name = v->name, op[] = "output";
-	onnx_node as_node = {
-		.op_type = op, .n_input = 1, .input = &name, .n_output = 1, .output = &name};
-	int id = onnx_in_tensor(o, &as_node, 0);
+	struct ne_shape shape = o->g->tensor[t].shape; /* the array grows below */
 	struct ne_attr attr = {.groups = 1};
-	struct ne_shape shape;
 	bool copy = false;
-	uint32_t t, in;
+	int id;
 
-	if (id < 0)
-		return id;
-	t = in = (uint32_t)id;
-	shape = o->g->tensor[t].shape; /* the array grows below */
 	for (uint32_t i = 0; i < o->g->n_in; i++)
 		copy |= o->g->in[i] == t;
 	for (uint32_t i = 0; i < n_done; i++)
 		copy |= done[i] == t;
 	if (!copy)
 		return (int)t;
-	id = ne_graph_add_tensor(o->g, v->name, o->g->tensor[t].dtype, &shape);
+	id = ne_graph_add_tensor(o->g, name, o->g->tensor[t].dtype, &shape);
 	if (id < 0)
-		return id;
-	if (ne_graph_add_node(o->g, NE_OP_RESHAPE, v->name, 1, &in, 1, &(uint32_t){(uint32_t)id},
+		return ne_fail(o->err, -id, "output '%.80s' cannot be added", name);
+	o->g->tensor[id].quant = o->g->tensor[t].quant;
+	if (ne_graph_add_node(o->g, NE_OP_RESHAPE, name, 1, &t, 1, &(uint32_t){(uint32_t)id},
 			      &attr) < 0)
-		return -ENOMEM;
+		return ne_fail(o->err, ENOMEM, "output '%.80s': no memory", name);
 	return id;
+}
+
+/* The tensor of an output; a constant becomes one. */
+static int output_tensor(struct onnx *o, char *name, const uint32_t *done, uint32_t n_done)
+{
+	onnx_node as_node = {.op_type = (char[]){"output"},
+			     .n_input = 1,
+			     .input = &name,
+			     .n_output = 1,
+			     .output = &name};
+	int t = onnx_in_tensor(o, &as_node, 0);
+
+	return t < 0 ? t : output_copy(o, name, (uint32_t)t, done, n_done);
 }
 
 static int add_outputs(struct onnx *o, const Onnx__GraphProto *g)
@@ -234,23 +264,18 @@ static int add_outputs(struct onnx *o, const Onnx__GraphProto *g)
 		return ne_fail(o->err, EINVAL, "%zu outputs; 1 to %u are supported", g->n_output,
 			       NE_MAX_IO);
 	for (uint32_t i = 0; i < g->n_output; i++) {
-		const char *name = g->output[i]->name ? g->output[i]->name : "";
-		const struct onnx_value *v = onnx_value_find(o, name);
-		char *copy;
+		char *name = g->output[i]->name, *copy;
 		int id;
 
-		if (!v)
+		if (!name || !onnx_value_find(o, name))
 			return ne_fail(o->err, EINVAL, "output '%.80s' is written by no node",
-				       name);
-		if (v->constant)
-			return ne_fail(o->err, EOPNOTSUPP, "output '%.80s' is a constant", name);
-		id = output_tensor(o, v, out, i);
+				       name ? name : "");
+		id = output_tensor(o, name, out, i);
+		if (id < 0)
+			return id;
 		copy = strdup(name);
-		if (id < 0 || !copy) {
-			free(copy);
-			return id < 0 ? id
-				      : ne_fail(o->err, ENOMEM, "output '%.80s': no memory", name);
-		}
+		if (!copy)
+			return ne_fail(o->err, ENOMEM, "output '%.80s': no memory", name);
 		free(o->g->tensor[id].name);
 		o->g->tensor[id].name = copy;
 		out[i] = (uint32_t)id;

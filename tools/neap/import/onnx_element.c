@@ -32,56 +32,101 @@ static int binary(struct onnx *o, const onnx_node *n, enum ne_op op, int a, int 
 	return onnx_emit(o, n, op, &attr, 2, in);
 }
 
+/* f32 by the fast forms, other types by the family. */
+static int arithmetic(struct onnx *o, const onnx_node *n, enum ne_binary kind, int a, int b)
+{
+	bool real = a >= 0 && b >= 0 && o->g->tensor[a].dtype == NE_F32 &&
+		    o->g->tensor[b].dtype == NE_F32;
+
+	if (real && kind == NE_BINARY_ADD)
+		return binary(o, n, NE_OP_ADD, a, b);
+	if (real && kind == NE_BINARY_MUL)
+		return binary(o, n, NE_OP_MUL, a, b);
+	return onnx_emit_binary(o, n, kind, a, b);
+}
+
 int onnx_add(struct onnx *o, const onnx_node *n)
 {
+	int a = onnx_in_tensor(o, n, 0), b = onnx_in_tensor(o, n, 1);
+
 	NE_RETURN_IF(check_broadcast(o, n));
-	return onnx_out_tensor(
-		o, n, binary(o, n, NE_OP_ADD, onnx_in_tensor(o, n, 0), onnx_in_tensor(o, n, 1)));
+	return onnx_out_tensor(o, n, arithmetic(o, n, NE_BINARY_ADD, a, b));
 }
 
 int onnx_mul(struct onnx *o, const onnx_node *n)
 {
+	int a = onnx_in_tensor(o, n, 0), b = onnx_in_tensor(o, n, 1);
+
 	NE_RETURN_IF(check_broadcast(o, n));
-	return onnx_out_tensor(
-		o, n, binary(o, n, NE_OP_MUL, onnx_in_tensor(o, n, 0), onnx_in_tensor(o, n, 1)));
+	return onnx_out_tensor(o, n, arithmetic(o, n, NE_BINARY_MUL, a, b));
 }
 
-/* a - b = a + (-1) * b; of a constant the rewrites compute the product now. */
-int onnx_sub(struct onnx *o, const onnx_node *n)
+/* @c's values each by @f as a tensor; -ENOENT where one is no finite number. */
+static int mapped_const(struct onnx *o, const onnx_node *n, const struct onnx_const *c,
+			bool inverse)
 {
-	int a, b;
+	float *data;
+
+	for (size_t i = 0; i < c->n; i++) {
+		float v = ((const float *)c->data)[i];
+
+		if (!isfinite(inverse ? 1.0f / v : v))
+			return -ENOENT;
+	}
+	data = ne_alloc_aligned(c->n * sizeof(*data));
+	if (!data)
+		return onnx_fail(o, n, ENOMEM, "no memory");
+	for (size_t i = 0; i < c->n; i++) {
+		float v = ((const float *)c->data)[i];
+
+		data[i] = inverse ? 1.0f / v : -v;
+	}
+	return onnx_emit_const(o, n, c->rank, c->dim, data);
+}
+
+/* a - b and a / b of a constant b as a + (-b) and a * (1/b), which can be folded into what is
+ * before; else as they are. */
+static int by_inverse(struct onnx *o, const onnx_node *n, bool division)
+{
+	const struct onnx_const *c = onnx_in_const(o, n, 1);
+	int a, b = -ENOENT;
 
 	NE_RETURN_IF(check_broadcast(o, n));
 	a = onnx_in_tensor(o, n, 0);
-	b = onnx_emit_scalar(o, n, NE_OP_MUL, onnx_in_tensor(o, n, 1), -1.0f);
-	return onnx_out_tensor(o, n, binary(o, n, NE_OP_ADD, a, b));
+	if (a < 0)
+		return a;
+	if (c && c->n && c->dtype == NE_F32 && !onnx_in_const(o, n, 0))
+		b = mapped_const(o, n, c, division);
+	if (b != -ENOENT)
+		return onnx_out_tensor(
+			o, n, arithmetic(o, n, division ? NE_BINARY_MUL : NE_BINARY_ADD, a, b));
+	return onnx_out_tensor(o, n,
+			       arithmetic(o, n, division ? NE_BINARY_DIV : NE_BINARY_SUB, a,
+					  onnx_in_tensor(o, n, 1)));
+}
+
+int onnx_sub(struct onnx *o, const onnx_node *n)
+{
+	return by_inverse(o, n, false);
 }
 
 int onnx_div(struct onnx *o, const onnx_node *n)
 {
-	const struct onnx_const *c = onnx_in_const(o, n, 1);
-	float *data;
-	int b;
-
-	NE_RETURN_IF(check_broadcast(o, n));
-	if (!c || c->dtype != NE_F32 || c->n == 0)
-		return onnx_fail(o, n, EOPNOTSUPP, "a division by a computed value");
-	data = ne_alloc_aligned(c->n * sizeof(*data));
-	if (!data)
-		return onnx_fail(o, n, ENOMEM, "no memory");
-	for (size_t i = 0; i < c->n; i++)
-		data[i] = 1.0f / ((const float *)c->data)[i];
-	b = onnx_emit_const(o, n, c->rank, c->dim, data);
-	return onnx_out_tensor(o, n, binary(o, n, NE_OP_MUL, onnx_in_tensor(o, n, 0), b));
+	return by_inverse(o, n, true);
 }
 
-int onnx_sum(struct onnx *o, const onnx_node *n)
+int onnx_emit_sum(struct onnx *o, const onnx_node *n)
 {
 	int x = onnx_in_tensor(o, n, 0);
 
 	for (size_t i = 1; i < n->n_input && x >= 0; i++)
-		x = binary(o, n, NE_OP_ADD, x, onnx_in_tensor(o, n, i));
-	return onnx_out_tensor(o, n, x);
+		x = arithmetic(o, n, NE_BINARY_ADD, x, onnx_in_tensor(o, n, i));
+	return x;
+}
+
+int onnx_sum(struct onnx *o, const onnx_node *n)
+{
+	return onnx_out_tensor(o, n, onnx_emit_sum(o, n));
 }
 
 /* ---- activations ---- */
@@ -132,50 +177,6 @@ int onnx_hard_sigmoid(struct onnx *o, const onnx_node *n)
 		alpha = 1.0f;
 	x = onnx_emit_unary(o, n, NE_OP_RELU6, affine(o, n, x, alpha, beta));
 	return onnx_out_tensor(o, n, affine(o, n, x, 1.0f / 6.0f, 0));
-}
-
-static int clip_limit(struct onnx *o, const onnx_node *n, const char *attr, size_t i, float absent,
-		      float *ret)
-{
-	const struct onnx_value *v = onnx_in(o, n, i);
-
-	*ret = onnx_attr_float(n, attr, absent);
-	if (!v)
-		return 0;
-	if (!v->constant || v->constant->n != 1)
-		return onnx_fail(o, n, EOPNOTSUPP, "limits must be constant scalars");
-	*ret = (float)onnx_const_real(v->constant, 0);
-	return 0;
-}
-
-/* Any limits: lo + relu(x - lo), hi - relu(hi - x), or relu6 stretched to hi - lo. */
-int onnx_clip(struct onnx *o, const onnx_node *n)
-{
-	int x = onnx_in_tensor(o, n, 0);
-	bool below, above;
-	float lo, hi, k;
-
-	if (x < 0)
-		return x;
-	NE_RETURN_IF(clip_limit(o, n, "min", 1, -INFINITY, &lo));
-	NE_RETURN_IF(clip_limit(o, n, "max", 2, INFINITY, &hi));
-	below = lo > -3e38f; /* the lowest float stands for "no limit" */
-	above = hi < 3e38f;
-	if (below && above && !(hi > lo))
-		return onnx_fail(o, n, EINVAL, "limits %g and %g", (double)lo, (double)hi);
-	if (!below && !above)
-		return onnx_out_tensor(o, n, x);
-	if (!above) {
-		x = onnx_emit_unary(o, n, NE_OP_RELU, affine(o, n, x, 1, -lo));
-		return onnx_out_tensor(o, n, affine(o, n, x, 1, lo));
-	}
-	if (!below) {
-		x = onnx_emit_unary(o, n, NE_OP_RELU, affine(o, n, x, -1, hi));
-		return onnx_out_tensor(o, n, affine(o, n, x, -1, hi));
-	}
-	k = 6.0f / (hi - lo);
-	x = onnx_emit_unary(o, n, NE_OP_RELU6, affine(o, n, x, k, -lo * k));
-	return onnx_out_tensor(o, n, affine(o, n, x, 1.0f / k, lo));
 }
 
 /* ---- along an axis ---- */

@@ -2,6 +2,7 @@
 /* Writing the neap graph: each node's output gets the shape that the engine infers. */
 #include "tools/neap/import/onnx_internal.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,9 +44,35 @@ static int to_shape(struct onnx *o, const onnx_node *n, uint32_t rank, const int
 	return 0;
 }
 
+/* The type that an operator's output has as a rule. */
+static enum ne_dtype usual_type(const struct onnx *o, enum ne_op op, const struct ne_attr *attr,
+				const uint32_t *in)
+{
+	enum ne_dtype x = o->g->tensor[in[0]].dtype;
+
+	switch (op) {
+	case NE_OP_UNARY:
+		return attr->kind == NE_UNARY_ISNAN || attr->kind == NE_UNARY_ISINF ? NE_BOOL : x;
+	case NE_OP_BINARY:
+		return attr->kind >= NE_BINARY_EQUAL && attr->kind <= NE_BINARY_GREATER_EQUAL
+			       ? NE_BOOL
+			       : x;
+	case NE_OP_WHERE:
+		return o->g->tensor[in[1]].dtype;
+	case NE_OP_REDUCE:
+		return attr->kind >= NE_REDUCE_ARGMAX ? NE_S64 : x;
+	case NE_OP_QUANTISE:
+		return NE_S8;
+	case NE_OP_DEQUANTISE:
+		return NE_F32;
+	default:
+		return x;
+	}
+}
+
 static int emit_shaped(struct onnx *o, const onnx_node *n, enum ne_op op,
 		       const struct ne_attr *attr, uint32_t n_in, const uint32_t *in,
-		       const struct ne_shape *guess)
+		       enum ne_dtype dtype, const struct ne_shape *guess)
 {
 	struct ne_shape shapes[NE_MAX_IO] = {{0}}, out_shape = *guess;
 	char name[256];
@@ -55,7 +82,7 @@ static int emit_shaped(struct onnx *o, const onnx_node *n, enum ne_op op,
 	if (n_in > NE_MAX_IO)
 		return onnx_fail(o, n, E2BIG, "%u inputs, at most %u", n_in, NE_MAX_IO);
 	tensor_name(o, n, name, sizeof(name));
-	id = ne_graph_add_tensor(o->g, name, NE_F32, &out_shape);
+	id = ne_graph_add_tensor(o->g, name, dtype, &out_shape);
 	if (id < 0)
 		return onnx_fail(o, n, -id, "the output's tensor cannot be added");
 	out = (uint32_t)id;
@@ -70,13 +97,74 @@ static int emit_shaped(struct onnx *o, const onnx_node *n, enum ne_op op,
 		return onnx_fail(o, n, E2BIG, "an output of more than %zu elements",
 				 NE_MAX_ELEMENTS);
 	o->g->tensor[out].shape = out_shape;
+	if (op == NE_OP_RESHAPE || op == NE_OP_TRANSPOSE || op == NE_OP_SLICE || op == NE_OP_PICK)
+		o->g->tensor[out].quant = o->g->tensor[in[0]].quant;
 	return id;
 }
 
 int onnx_emit(struct onnx *o, const onnx_node *n, enum ne_op op, const struct ne_attr *attr,
 	      uint32_t n_in, const uint32_t *in)
 {
-	return emit_shaped(o, n, op, attr, n_in, in, onnx_shape_of(o, (int)in[0]));
+	return onnx_emit_as(o, n, op, attr, n_in, in, usual_type(o, op, attr, in));
+}
+
+int onnx_emit_as(struct onnx *o, const onnx_node *n, enum ne_op op, const struct ne_attr *attr,
+		 uint32_t n_in, const uint32_t *in, enum ne_dtype dtype)
+{
+	return emit_shaped(o, n, op, attr, n_in, in, dtype, onnx_shape_of(o, (int)in[0]));
+}
+
+int onnx_emit_function(struct onnx *o, const onnx_node *n, enum ne_unary kind, int x, float a,
+		       float b)
+{
+	struct ne_attr attr = {.groups = 1, .kind = kind, .value = a, .value2 = b};
+	uint32_t in = (uint32_t)x;
+
+	if (!isfinite(a) || !isfinite(b))
+		return onnx_fail(o, n, EINVAL, "a parameter is not a finite number");
+	return x < 0 ? x : onnx_emit(o, n, NE_OP_UNARY, &attr, 1, &in);
+}
+
+int onnx_emit_binary(struct onnx *o, const onnx_node *n, enum ne_binary kind, int a, int b)
+{
+	struct ne_attr attr = {.groups = 1, .kind = kind};
+	uint32_t in[2] = {(uint32_t)a, (uint32_t)b};
+
+	if (a < 0)
+		return a;
+	return b < 0 ? b : onnx_emit(o, n, NE_OP_BINARY, &attr, 2, in);
+}
+
+int onnx_emit_reduce(struct onnx *o, const onnx_node *n, enum ne_reduce kind, int x, uint32_t axes)
+{
+	struct ne_attr attr = {.groups = 1, .kind = kind, .axes = axes};
+	uint32_t in = (uint32_t)x;
+
+	return x < 0 ? x : onnx_emit(o, n, NE_OP_REDUCE, &attr, 1, &in);
+}
+
+int onnx_emit_cast(struct onnx *o, const onnx_node *n, int x, enum ne_dtype to)
+{
+	struct ne_attr attr = {.groups = 1};
+	uint32_t in = (uint32_t)x;
+
+	if (x < 0 || o->g->tensor[x].dtype == to)
+		return x;
+	return onnx_emit_as(o, n, NE_OP_CAST, &attr, 1, &in, to);
+}
+
+int onnx_emit_quantised(struct onnx *o, const onnx_node *n, int x, float scale, int32_t zero,
+			enum ne_dtype dtype)
+{
+	float lo = dtype == NE_U8 ? 0 : dtype == NE_S8 ? -128 : -32768;
+	float hi = dtype == NE_U8 ? 255 : dtype == NE_S8 ? 127 : 32767;
+
+	x = onnx_emit_binary(o, n, NE_BINARY_DIV, x, x < 0 ? x : onnx_emit_number(o, n, x, scale));
+	x = onnx_emit_function(o, n, NE_UNARY_ROUND, x, 0, 0);
+	if (zero)
+		x = onnx_emit_scalar(o, n, NE_OP_ADD, x, (float)zero);
+	x = onnx_emit_function(o, n, NE_UNARY_CLIP, x, lo, hi);
+	return onnx_emit_cast(o, n, x, dtype);
 }
 
 int onnx_emit_unary(struct onnx *o, const onnx_node *n, enum ne_op op, int x)
@@ -96,7 +184,7 @@ int onnx_emit_reshape(struct onnx *o, const onnx_node *n, int x, uint32_t rank, 
 	if (x < 0)
 		return x;
 	NE_RETURN_IF(to_shape(o, n, rank, dim, &shape));
-	return emit_shaped(o, n, NE_OP_RESHAPE, &attr, 1, &in, &shape);
+	return emit_shaped(o, n, NE_OP_RESHAPE, &attr, 1, &in, o->g->tensor[x].dtype, &shape);
 }
 
 int onnx_emit_transpose(struct onnx *o, const onnx_node *n, int x, const int32_t *perm)
@@ -154,19 +242,12 @@ int onnx_emit_typed(struct onnx *o, const onnx_node *n, enum ne_op op, int x, en
 	return y;
 }
 
-int onnx_emit_const(struct onnx *o, const onnx_node *n, uint32_t rank, const int64_t *dim,
-		    float *data)
-{
-	return onnx_emit_const_as(o, n, NE_F32, rank, dim, data);
-}
-
 int onnx_emit_const_as(struct onnx *o, const onnx_node *n, enum ne_dtype dtype, uint32_t rank,
 		       const int64_t *dim, void *data)
 {
-	static const int64_t one = 1;
 	struct ne_shape shape;
 	char name[256];
-	int id = to_shape(o, n, rank ? rank : 1, rank ? dim : &one, &shape);
+	int id = to_shape(o, n, rank, dim, &shape);
 
 	if (id < 0) {
 		free(data);
@@ -175,6 +256,39 @@ int onnx_emit_const_as(struct onnx *o, const onnx_node *n, enum ne_dtype dtype, 
 	tensor_name(o, n, name, sizeof(name));
 	id = ne_graph_add_const(o->g, name, dtype, &shape, data);
 	return id < 0 ? onnx_fail(o, n, -id, "a constant cannot be added") : id;
+}
+
+int onnx_emit_const(struct onnx *o, const onnx_node *n, uint32_t rank, const int64_t *dim,
+		    float *data)
+{
+	return onnx_emit_const_as(o, n, NE_F32, rank, dim, data);
+}
+
+int onnx_emit_value(struct onnx *o, const onnx_node *n, const struct onnx_const *c)
+{
+	size_t bytes = c->n * ne_dtype_size(c->dtype);
+	void *data = ne_alloc_aligned(bytes);
+
+	if (!data)
+		return onnx_fail(o, n, ENOMEM, "no memory");
+	memcpy(data, c->data, bytes);
+	return onnx_emit_const_as(o, n, c->dtype, c->rank, c->dim, data);
+}
+
+int onnx_emit_number(struct onnx *o, const onnx_node *n, int like, double v)
+{
+	struct onnx_const *c;
+	int id;
+
+	if (like < 0)
+		return like;
+	c = onnx_const_new(o->g->tensor[like].dtype, 0, NULL);
+	if (!c)
+		return onnx_fail(o, n, ENOMEM, "no memory");
+	onnx_const_set(c, 0, v);
+	id = onnx_emit_value(o, n, c);
+	onnx_const_free(c);
+	return id;
 }
 
 int onnx_emit_scalar(struct onnx *o, const onnx_node *n, enum ne_op op, int x, float v)

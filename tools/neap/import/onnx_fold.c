@@ -2,105 +2,20 @@
 /* Chains of constants, computed on the host: what exporters write to work out shapes. */
 #include "tools/neap/import/onnx_internal.h"
 
-#include <math.h>
 #include <string.h>
 
-static double arithmetic(const char *op, double a, double b, bool integer)
-{
-	switch (op[0]) {
-	case 'A':
-		return a + b;
-	case 'S':
-		return a - b;
-	case 'M':
-		return a * b;
-	default:
-		if (integer)
-			return b < 0 || b > 0 ? trunc(a / b) : 0;
-		return a / b;
-	}
-}
-
-/* Index in @c, right-aligned and broadcast, of the element at @at of @out. */
-static size_t index_of(const struct onnx_const *c, const struct onnx_const *out, const int64_t *at)
-{
-	size_t i = 0;
-
-	for (uint32_t k = 0; k < c->rank; k++)
-		i = i * (size_t)c->dim[k] +
-		    (size_t)(c->dim[k] == 1 ? 0 : at[out->rank - c->rank + k]);
-	return i;
-}
-
-static int broadcast_shape(const struct onnx_const *a, const struct onnx_const *b, uint32_t *rank,
-			   int64_t *dim)
-{
-	*rank = NE_MAX(a->rank, b->rank);
-	for (uint32_t i = 0; i < *rank; i++) {
-		int64_t u = i + a->rank < *rank ? 1 : a->dim[i + a->rank - *rank];
-		int64_t v = i + b->rank < *rank ? 1 : b->dim[i + b->rank - *rank];
-
-		if (u != v && u != 1 && v != 1)
-			return -EINVAL;
-		dim[i] = u == 1 ? v : u;
-	}
-	return 0;
-}
-
-int onnx_fold_arithmetic(struct onnx *o, const onnx_node *n)
-{
-	const struct onnx_const *a = onnx_in_const(o, n, 0), *b = onnx_in_const(o, n, 1);
-	int64_t dim[NE_MAX_RANK], at[NE_MAX_RANK] = {0};
-	struct onnx_const *y;
-	uint32_t rank;
-
-	if (!a || !b || a->dtype != b->dtype)
-		return onnx_fail(o, n, EINVAL, "it needs two constants of one type");
-	if (broadcast_shape(a, b, &rank, dim) < 0)
-		return onnx_fail(o, n, EINVAL, "the shapes of its inputs do not agree");
-	y = onnx_const_new(a->dtype, rank, dim);
-	for (size_t i = 0; y && i < y->n; i++) {
-		onnx_const_set(y, i,
-			       arithmetic(n->op_type, onnx_const_real(a, index_of(a, y, at)),
-					  onnx_const_real(b, index_of(b, y, at)),
-					  a->dtype != NE_F32));
-		for (uint32_t k = rank; k-- > 0;) {
-			if (++at[k] < dim[k])
-				break;
-			at[k] = 0;
-		}
-	}
-	return onnx_out_const(o, n, y);
-}
-
+/* Of an empty list, which no tensor can be, an empty one. */
 int onnx_fold_cast(struct onnx *o, const onnx_node *n)
 {
 	const struct onnx_const *x = onnx_in_const(o, n, 0);
-	struct onnx_const *y;
+	int64_t type = onnx_attr_int(n, "to", 0);
 	enum ne_dtype to;
 
-	switch (onnx_attr_int(n, "to", 0)) {
-	case ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT:
-	case ONNX__TENSOR_PROTO__DATA_TYPE__DOUBLE:
-		to = NE_F32;
-		break;
-	case ONNX__TENSOR_PROTO__DATA_TYPE__INT64:
-		to = NE_S64;
-		break;
-	case ONNX__TENSOR_PROTO__DATA_TYPE__INT32:
-		to = NE_S32;
-		break;
-	case ONNX__TENSOR_PROTO__DATA_TYPE__BOOL:
-		to = NE_BOOL;
-		break;
-	default:
-		return onnx_fail(o, n, EOPNOTSUPP, "to ONNX type %lld",
-				 (long long)onnx_attr_int(n, "to", 0));
-	}
-	y = onnx_const_new(to, x->rank, x->dim);
-	for (size_t i = 0; y && i < x->n; i++)
-		onnx_const_set(y, i, onnx_const_real(x, i));
-	return onnx_out_const(o, n, y);
+	if (x->n)
+		return onnx_eval(o, n);
+	if (onnx_dtype(type, &to) < 0)
+		return onnx_fail(o, n, EOPNOTSUPP, "to type %s", onnx_type_name(type));
+	return onnx_out_const(o, n, onnx_const_new(to, x->rank, x->dim));
 }
 
 /* [outer, axis, inner] of a constant around an axis. */
@@ -197,72 +112,31 @@ int onnx_fold_gather(struct onnx *o, const onnx_node *n)
 	return onnx_out_const(o, n, y);
 }
 
-/* One axis of a slice: element i of the result is element first + i * step. */
-struct cut {
-	int64_t first, count, step;
-};
-
-static struct cut cut_of(int64_t length, int64_t start, int64_t end, int64_t step)
-{
-	int64_t least = step > 0 ? 0 : -1, most = step > 0 ? length : length - 1;
-	struct cut c = {.step = step};
-
-	start = NE_CLAMP(start, -length - 1, length + 1);
-	end = NE_CLAMP(end, -length - 1, length + 1);
-	start += start < 0 ? length : 0;
-	end += end < 0 ? length : 0;
-	c.first = NE_CLAMP(start, least, most);
-	end = NE_CLAMP(end, least, most);
-	if (step > 0)
-		c.count = end > c.first ? (end - c.first + step - 1) / step : 0;
-	else
-		c.count = c.first > end ? (c.first - end - step - 1) / -step : 0;
-	return c;
-}
-
 /* Slices one axis after the other. */
 int onnx_fold_slice(struct onnx *o, const onnx_node *n)
 {
-	int64_t start[NE_MAX_RANK], end[NE_MAX_RANK], axes[NE_MAX_RANK], step[NE_MAX_RANK];
-	int count = onnx_ints(o, n, "starts", 1, start, NE_MAX_RANK), k;
 	const struct onnx_const *x = onnx_in_const(o, n, 0);
-	struct onnx_const *y = onnx_const_reshape(x, x->rank, x->dim);
+	struct onnx_cut cut[NE_MAX_RANK];
+	struct onnx_const *y;
 
-	for (int i = 0; i < (int)NE_MAX_RANK; i++) {
-		axes[i] = i;
-		step[i] = 1;
-	}
-	k = onnx_ints(o, n, "ends", 2, end, NE_MAX_RANK);
-	if (count < 0 || k != count || onnx_ints(o, n, "axes", 3, axes, NE_MAX_RANK) < 0 ||
-	    onnx_ints(o, n, "steps", 4, step, NE_MAX_RANK) < 0) {
-		onnx_const_free(y);
-		return onnx_fail(o, n, EINVAL, "starts, ends, axes and steps do not agree");
-	}
-	for (int i = 0; y && i < count; i++) {
-		int axis = onnx_axis(o, n, axes[i], y->rank);
-		struct onnx_const *next = NULL;
-		int64_t dim[NE_MAX_RANK];
-		struct split s;
-		struct cut c;
-		size_t run;
+	NE_RETURN_IF(onnx_cuts(o, n, x->rank, x->dim, cut));
+	y = onnx_const_reshape(x, x->rank, x->dim);
+	for (uint32_t axis = 0; y && axis < x->rank; axis++) {
+		struct split s = split_at(y, axis);
+		size_t run = s.inner * ne_dtype_size(y->dtype);
+		int64_t dim[NE_MAX_RANK], count = cut[axis].count;
+		struct onnx_const *next;
 
-		if (axis < 0 || step[i] == 0 || step[i] == INT64_MIN) {
-			onnx_const_free(y);
-			return onnx_fail(o, n, EINVAL, "a bad axis or step");
-		}
-		s = split_at(y, (uint32_t)axis);
-		c = cut_of((int64_t)s.axis, start[i], end[i],
-			   NE_CLAMP(step[i], -NE_MAX_DIM, NE_MAX_DIM));
 		memcpy(dim, y->dim, sizeof(dim));
-		dim[axis] = c.count;
+		dim[axis] = count;
 		next = onnx_const_new(y->dtype, y->rank, dim);
-		run = s.inner * ne_dtype_size(y->dtype);
 		for (size_t u = 0; next && u < s.outer; u++)
-			for (int64_t v = 0; v < c.count; v++)
-				memcpy((char *)next->data + (u * (size_t)c.count + (size_t)v) * run,
-				       (char *)y->data +
-					       (u * s.axis + (size_t)(c.first + v * c.step)) * run,
-				       run);
+			for (int64_t v = 0; v < count; v++) {
+				size_t from = (size_t)(cut[axis].first + v * cut[axis].step);
+
+				memcpy((char *)next->data + (u * (size_t)count + (size_t)v) * run,
+				       (char *)y->data + (u * s.axis + from) * run, run);
+			}
 		onnx_const_free(y);
 		y = next;
 	}

@@ -17,7 +17,7 @@ typedef Onnx__NodeProto onnx_node;
 
 /* A constant on the host. Unlike a graph's tensor it may be empty or a scalar of rank 0. */
 struct onnx_const {
-	enum ne_dtype dtype; /* NE_F32, NE_S64, NE_S32, NE_S8, NE_U8 or NE_BOOL */
+	enum ne_dtype dtype; /* any but NE_F16 */
 	uint32_t rank;
 	int64_t dim[NE_MAX_RANK];
 	size_t n; /* elements */
@@ -101,7 +101,7 @@ bool onnx_attr_is(const onnx_node *n, const char *name, const char *text);
 struct onnx_value *onnx_in(const struct onnx *o, const onnx_node *n, size_t i);
 /* The same as a constant, or NULL where it is left out or computed. */
 const struct onnx_const *onnx_in_const(const struct onnx *o, const onnx_node *n, size_t i);
-/* As a tensor of the graph: its id, or a negative errno. Constants become f32 tensors. */
+/* As a tensor of the graph: its id, or a negative errno. Constants become tensors of their type. */
 int onnx_in_tensor(struct onnx *o, const onnx_node *n, size_t i);
 /* Integers from an attribute, or (newer opsets) from constant input @i: their number (0 where both
  * are absent), or a negative errno. */
@@ -110,21 +110,59 @@ int onnx_ints(struct onnx *o, const onnx_node *n, const char *attr, size_t i, in
 /* @axis of a tensor of @rank, negative ones counted from the end; -EINVAL out of range. */
 int onnx_axis(struct onnx *o, const onnx_node *n, int64_t axis, uint32_t rank);
 
+/* One axis of a slice: element i of the result is element first + i * step. */
+struct onnx_cut {
+	int64_t first, count, step;
+};
+/* NumPy's rule for start:end:step of an axis. */
+struct onnx_cut onnx_cut_of(int64_t length, int64_t start, int64_t end, int64_t step);
+/* The cut of each axis of a tensor @dim [@rank] that the node's starts, ends, axes, steps say. */
+int onnx_cuts(struct onnx *o, const onnx_node *n, uint32_t rank, const int64_t *dim,
+	      struct onnx_cut *ret);
+
 /* Output 0 of the node. */
 int onnx_out_tensor(struct onnx *o, const onnx_node *n, int tensor);
 int onnx_out_const(struct onnx *o, const onnx_node *n, struct onnx_const *c);
+/* Output @i; one that the node leaves out is no error. */
+int onnx_out_tensor_at(struct onnx *o, const onnx_node *n, size_t i, int tensor);
+int onnx_out_const_at(struct onnx *o, const onnx_node *n, size_t i, struct onnx_const *c);
+bool onnx_has_output(const onnx_node *n, size_t i);
+
+/* ---- onnx.c: types ---- */
+
+/* ONNX's number of a type as ours; -EOPNOTSUPP where there is none. */
+int onnx_dtype(int64_t type, enum ne_dtype *ret);
+const char *onnx_type_name(int64_t type);
 
 /* ---- onnx_emit.c: writing the graph. Each returns the id of the output tensor ---- */
 
 const struct ne_shape *onnx_shape_of(const struct onnx *o, int tensor);
 int onnx_emit(struct onnx *o, const onnx_node *n, enum ne_op op, const struct ne_attr *attr,
 	      uint32_t n_in, const uint32_t *in);
+/* With another type of output than the operator's usual one (that of its first value). */
+int onnx_emit_as(struct onnx *o, const onnx_node *n, enum ne_op op, const struct ne_attr *attr,
+		 uint32_t n_in, const uint32_t *in, enum ne_dtype dtype);
+/* Members of families. */
+int onnx_emit_function(struct onnx *o, const onnx_node *n, enum ne_unary kind, int x, float a,
+		       float b);
+int onnx_emit_binary(struct onnx *o, const onnx_node *n, enum ne_binary kind, int a, int b);
+int onnx_emit_reduce(struct onnx *o, const onnx_node *n, enum ne_reduce kind, int x, uint32_t axes);
+/* All inputs of the node, added up. */
+int onnx_emit_sum(struct onnx *o, const onnx_node *n);
+int onnx_emit_cast(struct onnx *o, const onnx_node *n, int x, enum ne_dtype to);
+/* (x / scale, rounded half to even) + zero, clamped, as @dtype. */
+int onnx_emit_quantised(struct onnx *o, const onnx_node *n, int x, float scale, int32_t zero,
+			enum ne_dtype dtype);
 int onnx_emit_unary(struct onnx *o, const onnx_node *n, enum ne_op op, int x);
 int onnx_emit_reshape(struct onnx *o, const onnx_node *n, int x, uint32_t rank, const int64_t *dim);
 int onnx_emit_transpose(struct onnx *o, const onnx_node *n, int x, const int32_t *perm);
 /* Channels of rank 3 or more from axis 1 to the end, and back. */
 int onnx_emit_channels_last(struct onnx *o, const onnx_node *n, int x);
 int onnx_emit_channels_first(struct onnx *o, const onnx_node *n, int x);
+/* A constant tensor with the value and type of @c. */
+int onnx_emit_value(struct onnx *o, const onnx_node *n, const struct onnx_const *c);
+/* One value of tensor @like's type. */
+int onnx_emit_number(struct onnx *o, const onnx_node *n, int like, double v);
 /* A constant f32 tensor; @data is taken over. */
 int onnx_emit_const(struct onnx *o, const onnx_node *n, uint32_t rank, const int64_t *dim,
 		    float *data);
@@ -147,6 +185,29 @@ int onnx_quantised_bias(struct onnx *o, const onnx_node *n, size_t i, int tensor
 int onnx_quantised_const(struct onnx *o, const onnx_node *n, struct onnx_value *v);
 /* The unsigned bytes of a shifted value. */
 int onnx_plain_bytes(struct onnx *o, const onnx_node *n, struct onnx_value *v);
+/* ---- onnx_move.c ---- */
+
+/* @count elements of one axis from @first on. */
+int onnx_emit_slice(struct onnx *o, const onnx_node *n, int x, uint32_t axis, int64_t first,
+		    int64_t count);
+/* Positions per axis for NE_OP_PICK; an axis without any stays. */
+struct onnx_pick {
+	int32_t *at[NE_MAX_RANK];
+	int64_t count[NE_MAX_RANK];
+	float value; /* where a position is -1 */
+};
+/* Room for @count positions of an axis, to be filled; NULL without memory or out of range. */
+int32_t *onnx_pick_axis(struct onnx_pick *p, uint32_t axis, int64_t count);
+void onnx_pick_done(struct onnx_pick *p);
+/* The positions are taken over, even on failure. */
+int onnx_emit_pick(struct onnx *o, const onnx_node *n, int x, struct onnx_pick *p);
+/* Each axis repeated to @dim [rank]: element i is element i modulo the axis' length. */
+int onnx_emit_repeat(struct onnx *o, const onnx_node *n, int x, const int64_t *dim);
+
+/* ---- onnx_eval.c ---- */
+
+/* Any operator of constants alone: imported into a graph of its own, which runs at once. */
+int onnx_eval(struct onnx *o, const onnx_node *n);
 
 /* ---- operators, by file ---- */
 
@@ -157,7 +218,6 @@ ONNX_OP(max_pool);
 ONNX_OP(average_pool);
 ONNX_OP(global_average_pool);
 ONNX_OP(global_max_pool);
-ONNX_OP(reduce_mean);
 /* onnx_dense.c */
 ONNX_OP(gemm);
 ONNX_OP(mat_mul);
@@ -169,13 +229,38 @@ ONNX_OP(mul);
 ONNX_OP(div);
 ONNX_OP(sum);
 ONNX_OP(relu);
-ONNX_OP(clip);
 ONNX_OP(sigmoid);
 ONNX_OP(tanh);
 ONNX_OP(hard_sigmoid);
 ONNX_OP(hard_swish);
 ONNX_OP(softmax);
 ONNX_OP(concat);
+/* onnx_math.c */
+ONNX_OP(function);
+ONNX_OP(is_inf);
+ONNX_OP(gelu);
+ONNX_OP(cast);
+ONNX_OP(cast_like);
+ONNX_OP(binary);
+ONNX_OP(pow);
+ONNX_OP(mod);
+ONNX_OP(bit_shift);
+ONNX_OP(prelu);
+ONNX_OP(where);
+ONNX_OP(mean);
+ONNX_OP(clip);
+/* onnx_reduce.c */
+ONNX_OP(reduce);
+ONNX_OP(reduce_mean);
+ONNX_OP(arg);
+ONNX_OP(log_softmax);
+ONNX_OP(hardmax);
+/* onnx_move.c */
+ONNX_OP(slice);
+ONNX_OP(split);
+ONNX_OP(expand);
+ONNX_OP(tile);
+ONNX_OP(gather);
 /* onnx_layout.c */
 ONNX_OP(flatten);
 ONNX_OP(reshape);
@@ -188,11 +273,9 @@ ONNX_OP(shape);
 ONNX_OP(size);
 ONNX_OP(constant);
 /* onnx_quant.c */
-ONNX_OP(cast);
 ONNX_OP(quantize_linear);
 ONNX_OP(dequantize_linear);
 /* onnx_fold.c */
-ONNX_OP(fold_arithmetic);
 ONNX_OP(fold_cast);
 ONNX_OP(fold_concat);
 ONNX_OP(fold_gather);

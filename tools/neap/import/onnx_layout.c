@@ -18,8 +18,7 @@ static int in_dims(struct onnx *o, const onnx_node *n, struct dims *ret)
 	if (v->tensor >= 0) {
 		const struct ne_shape *s = onnx_shape_of(o, (int)v->tensor);
 
-		/* A scalar constant read by a computing node has become [1]. */
-		ret->rank = v->constant ? v->constant->rank : s->rank;
+		ret->rank = s->rank;
 		for (uint32_t i = 0; i < ret->rank; i++)
 			ret->dim[i] = s->dim[i];
 		return 0;
@@ -34,7 +33,7 @@ static int reshape_to(struct onnx *o, const onnx_node *n, const struct dims *d)
 {
 	struct onnx_value *v = onnx_in(o, n, 0);
 	int64_t was, now = 1;
-	int64_t one = 1;
+	int x;
 
 	if (v->constant) {
 		struct onnx_const *c = onnx_const_reshape(v->constant, d->rank, d->dim);
@@ -43,7 +42,10 @@ static int reshape_to(struct onnx *o, const onnx_node *n, const struct dims *d)
 			 : onnx_fail(o, n, EINVAL, "the new shape does not hold %zu values",
 				     v->constant->n);
 	}
-	was = (int64_t)ne_shape_elements(onnx_shape_of(o, (int)v->tensor));
+	x = onnx_in_tensor(o, n, 0);
+	if (x < 0)
+		return x;
+	was = (int64_t)ne_shape_elements(onnx_shape_of(o, x));
 	for (uint32_t i = 0; i < d->rank; i++) {
 		if (d->dim[i] < 1 || d->dim[i] > was)
 			return onnx_fail(o, n, EINVAL, "dimension %u becomes %lld", i,
@@ -55,9 +57,7 @@ static int reshape_to(struct onnx *o, const onnx_node *n, const struct dims *d)
 	if (now != was)
 		return onnx_fail(o, n, EINVAL, "the new shape does not hold %lld values",
 				 (long long)was);
-	return onnx_out_tensor(o, n,
-			       onnx_emit_reshape(o, n, (int)v->tensor, d->rank ? d->rank : 1,
-						 d->rank ? d->dim : &one));
+	return onnx_out_tensor(o, n, onnx_emit_reshape(o, n, x, d->rank, d->dim));
 }
 
 int onnx_flatten(struct onnx *o, const onnx_node *n)
@@ -187,7 +187,7 @@ int onnx_identity(struct onnx *o, const onnx_node *n)
 	if (mode && mode->n == 1 && onnx_const_int(mode, 0))
 		return onnx_fail(o, n, EOPNOTSUPP, "training_mode");
 	if (!v->constant)
-		return onnx_out_tensor(o, n, (int)v->tensor);
+		return onnx_out_tensor(o, n, onnx_in_tensor(o, n, 0));
 	NE_RETURN_IF(in_dims(o, n, &d));
 	return reshape_to(o, n, &d);
 }

@@ -80,8 +80,6 @@ const struct onnx_const *onnx_in_const(const struct onnx *o, const onnx_node *n,
 int onnx_in_tensor(struct onnx *o, const onnx_node *n, size_t i)
 {
 	struct onnx_value *v = onnx_in(o, n, i);
-	const struct onnx_const *c;
-	float *data;
 	int id;
 
 	if (!v)
@@ -95,18 +93,9 @@ int onnx_in_tensor(struct onnx *o, const onnx_node *n, size_t i)
 		v->tensor = id;
 	if (id != 0)
 		return id;
-	c = v->constant;
-	if (c->n == 0)
-		return onnx_fail(o, n, EINVAL, "input '%.60s' is empty", v->name);
-	if (c->dtype != NE_F32)
-		return onnx_fail(o, n, EOPNOTSUPP,
-				 "constant '%.60s' of type %s; float is supported", v->name,
-				 ne_dtype_name(c->dtype));
-	data = ne_alloc_aligned(c->n * sizeof(*data));
-	if (!data)
-		return onnx_fail(o, n, ENOMEM, "no memory");
-	memcpy(data, c->data, c->n * sizeof(*data));
-	id = onnx_emit_const(o, n, c->rank, c->dim, data);
+	if (v->constant->n == 0)
+		return onnx_fail(o, n, EOPNOTSUPP, "constant '%.60s' is empty", v->name);
+	id = onnx_emit_value(o, n, v->constant);
 	if (id >= 0)
 		v->tensor = id;
 	return id;
@@ -143,25 +132,46 @@ int onnx_axis(struct onnx *o, const onnx_node *n, int64_t axis, uint32_t rank)
 
 /* ---- outputs ---- */
 
-int onnx_out_tensor(struct onnx *o, const onnx_node *n, int tensor)
+bool onnx_has_output(const onnx_node *n, size_t i)
+{
+	return i < n->n_output && n->output[i] && n->output[i][0];
+}
+
+int onnx_out_tensor_at(struct onnx *o, const onnx_node *n, size_t i, int tensor)
 {
 	int r;
 
 	if (tensor < 0)
 		return tensor;
-	if (n->n_output < 1 || !n->output[0][0])
-		return onnx_fail(o, n, EINVAL, "it has no output");
-	r = onnx_value_add(o, n->output[0], NULL, tensor);
+	if (!onnx_has_output(n, i))
+		return 0;
+	r = onnx_value_add(o, n->output[i], NULL, tensor);
 	return r < 0 ? r : 0;
+}
+
+int onnx_out_const_at(struct onnx *o, const onnx_node *n, size_t i, struct onnx_const *c)
+{
+	if (!c)
+		return onnx_fail(o, n, EINVAL, "a constant with a bad shape");
+	if (!onnx_has_output(n, i)) {
+		onnx_const_free(c);
+		return 0;
+	}
+	return onnx_value_add(o, n->output[i], c, -1);
+}
+
+int onnx_out_tensor(struct onnx *o, const onnx_node *n, int tensor)
+{
+	if (tensor >= 0 && !onnx_has_output(n, 0))
+		return onnx_fail(o, n, EINVAL, "it has no output");
+	return onnx_out_tensor_at(o, n, 0, tensor);
 }
 
 int onnx_out_const(struct onnx *o, const onnx_node *n, struct onnx_const *c)
 {
-	if (!c)
-		return onnx_fail(o, n, EINVAL, "a constant with a bad shape");
-	if (n->n_output < 1 || !n->output[0][0]) {
+	if (c && !onnx_has_output(n, 0)) {
 		onnx_const_free(c);
 		return onnx_fail(o, n, EINVAL, "it has no output");
 	}
-	return onnx_value_add(o, n->output[0], c, -1);
+	return onnx_out_const_at(o, n, 0, c);
 }

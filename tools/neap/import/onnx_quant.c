@@ -12,22 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-int onnx_cast(struct onnx *o, const onnx_node *n)
-{
-	int64_t to = onnx_attr_int(n, "to", 0);
-	int x = onnx_in_tensor(o, n, 0);
-
-	if (x < 0)
-		return x;
-	if (to != ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT)
-		return onnx_fail(o, n, EOPNOTSUPP, "to ONNX type %lld; only to float",
-				 (long long)to);
-	if (o->g->tensor[x].dtype == NE_F32)
-		return onnx_out_tensor(o, n, x);
-	o->g->tensor[x].quant = (struct ne_quant){.scale = 1, .zero = 0};
-	return onnx_out_tensor(o, n, onnx_emit_unary(o, n, NE_OP_DEQUANTISE, x));
-}
-
 /* ---- scales and zero points ---- */
 
 struct params {

@@ -159,6 +159,8 @@ int64_t onnx_const_int(const struct onnx_const *c, size_t i)
 		return ((const int64_t *)c->data)[i];
 	case NE_S32:
 		return ((const int32_t *)c->data)[i];
+	case NE_S16:
+		return ((const int16_t *)c->data)[i];
 	case NE_S8:
 		return ((const int8_t *)c->data)[i];
 	case NE_U8:
@@ -195,6 +197,9 @@ void onnx_const_set(struct onnx_const *c, size_t i, double v)
 	case NE_S32:
 		((int32_t *)c->data)[i] = (int32_t)saturate(v, INT32_MIN, INT32_MAX);
 		break;
+	case NE_S16:
+		((int16_t *)c->data)[i] = (int16_t)saturate(v, INT16_MIN, INT16_MAX);
+		break;
 	case NE_S8:
 		((int8_t *)c->data)[i] = (int8_t)saturate(v, INT8_MIN, INT8_MAX);
 		break;
@@ -226,6 +231,7 @@ static const struct proto_type *type_of(int32_t type)
 		{ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16, 2, NE_F32},
 		{ONNX__TENSOR_PROTO__DATA_TYPE__INT64, 8, NE_S64},
 		{ONNX__TENSOR_PROTO__DATA_TYPE__INT32, 4, NE_S32},
+		{ONNX__TENSOR_PROTO__DATA_TYPE__INT16, 2, NE_S16},
 		{ONNX__TENSOR_PROTO__DATA_TYPE__INT8, 1, NE_S8},
 		{ONNX__TENSOR_PROTO__DATA_TYPE__UINT8, 1, NE_U8},
 		{ONNX__TENSOR_PROTO__DATA_TYPE__BOOL, 1, NE_BOOL},
@@ -329,7 +335,8 @@ int onnx_const_decode(struct onnx *o, const Onnx__TensorProto *t, const char *wh
 	if (!type)
 		return ne_fail(o->err, EOPNOTSUPP,
 			       "constant '%.80s' is of ONNX type %d; float, double, float16, "
-			       "int64, int32, int8, uint8 and bool are supported",
+			       "int64, int32, int16, int8, uint8 and bool are "
+			       "supported",
 			       what, t->data_type);
 	if (t->segment)
 		return ne_fail(o->err, EOPNOTSUPP, "constant '%.80s' is stored in segments", what);

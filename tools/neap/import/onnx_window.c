@@ -352,6 +352,7 @@ int onnx_global_average_pool(struct onnx *o, const onnx_node *n)
 	return onnx_out_tensor(o, n, global_mean(o, n, x, rank, 1, true));
 }
 
+/* The mean over the image has an operator of its own. */
 int onnx_reduce_mean(struct onnx *o, const onnx_node *n)
 {
 	bool keep = onnx_attr_int(n, "keepdims", 1) != 0;
@@ -363,6 +364,8 @@ int onnx_reduce_mean(struct onnx *o, const onnx_node *n)
 	if (x < 0)
 		return x;
 	rank = onnx_shape_of(o, x)->rank;
+	if (onnx_shape_of(o, x)->dim[0] != 1 || o->g->tensor[x].dtype != NE_F32)
+		return onnx_reduce(o, n);
 	count = onnx_ints(o, n, "axes", 1, axes, NE_MAX_RANK);
 	if (count < 0)
 		return count;
@@ -377,8 +380,7 @@ int onnx_reduce_mean(struct onnx *o, const onnx_node *n)
 	first = rank == 3 ? 4u : 12u;
 	last = rank == 3 ? 2u : 6u;
 	if ((rank != 3 && rank != 4) || (mask != first && mask != last))
-		return onnx_fail(o, n, EOPNOTSUPP,
-				 "a mean over other axes than height and width of rank 3 or 4");
+		return onnx_reduce(o, n);
 	if (mask == first)
 		x = global_mean(o, n, onnx_emit_channels_last(o, n, x), rank, 1, keep);
 	else

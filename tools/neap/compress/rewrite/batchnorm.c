@@ -64,7 +64,7 @@ static int stand_alone(struct edit *e, uint32_t node, uint32_t c, const float *s
 	b = edit_add_const(e, y, &bshape, data);
 	if (b < 0)
 		return b;
-	if (g->tensor[x].shape.rank != 4) {
+	if (g->tensor[x].shape.rank != 4 || g->tensor[x].shape.dim[0] != 1) {
 		int fx = edit_add_tensor(e, x, &flat), fy;
 
 		if (fx < 0)

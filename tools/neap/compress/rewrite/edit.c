@@ -264,6 +264,8 @@ bool edit_is_unary(enum ne_op op)
 	case NE_OP_TANH:
 	case NE_OP_QUANTISE:
 	case NE_OP_DEQUANTISE:
+	case NE_OP_UNARY:
+	case NE_OP_CAST:
 		return true;
 	default:
 		return false;

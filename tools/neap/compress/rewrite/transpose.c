@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Joins transposes that follow each other and moves a transpose behind nodes that work in any
- * layout (element-wise, concat, pad, softmax), towards the outputs, where it meets its inverse.
+ * layout (element-wise, concat, pad, softmax, reductions, slices), towards the outputs, where it meets its inverse.
  * Importers of NCHW models wrap each convolution and pool in a pair; this removes nearly all.
  */
 #include "tools/neap/compress/rewrite/edit.h"
@@ -124,66 +124,116 @@ static int see_through(struct edit *e, uint32_t node, uint32_t k, uint32_t rank,
 
 /* ---- nodes that a transpose can move behind ---- */
 
+/* Operands broadcast from the right. */
+static bool broadcasts(enum ne_op op)
+{
+	return op == NE_OP_ADD || op == NE_OP_MUL || op == NE_OP_BINARY || op == NE_OP_WHERE;
+}
+
+/* Inputs that are laid out as the output is; those of a pick after the first are one per axis. */
+static uint32_t laid_out_inputs(const struct ne_node *n)
+{
+	return n->op == NE_OP_PICK ? 1 : n->n_in;
+}
+
+static bool works_in_any_layout(enum ne_op op)
+{
+	return edit_is_unary(op) || broadcasts(op) || op == NE_OP_CONCAT || op == NE_OP_PAD ||
+	       op == NE_OP_SOFTMAX || op == NE_OP_REDUCE || op == NE_OP_SLICE || op == NE_OP_PICK;
+}
+
 static bool movable(const struct edit *e, const struct ne_node *n, uint32_t *ret_transpose)
 {
-	bool broadcast = n->op == NE_OP_ADD || n->op == NE_OP_MUL;
 	uint32_t first = NE_NONE, rank;
 
 	/* dequantise nodes come the other way: see quantised.c */
 	if (n->op == NE_OP_DEQUANTISE)
 		return false;
-	if (!edit_is_unary(n->op) && !broadcast && n->op != NE_OP_CONCAT && n->op != NE_OP_PAD &&
-	    n->op != NE_OP_SOFTMAX)
+	if (!works_in_any_layout(n->op) || n->n_out != 1 || e->uses[n->out[0]] == 0)
 		return false;
-	if (n->n_out != 1 || e->uses[n->out[0]] == 0)
-		return false;
-	for (uint32_t k = 0; k < n->n_in && first == NE_NONE; k++)
+	for (uint32_t k = 0; k < laid_out_inputs(n) && first == NE_NONE; k++)
 		first = edit_writer(e, n->in[k], NE_OP_TRANSPOSE);
 	if (first == NE_NONE)
 		return false;
 	rank = e->g->tensor[e->g->node[first].in[0]].shape.rank;
 	if (e->g->tensor[n->out[0]].shape.rank != rank)
 		return false;
-	for (uint32_t k = 0; k < n->n_in; k++)
-		if (view_of(e, n->in[k], rank, e->g->node[first].attr.perm, broadcast) == VIEW_NONE)
+	for (uint32_t k = 0; k < laid_out_inputs(n); k++)
+		if (view_of(e, n->in[k], rank, e->g->node[first].attr.perm, broadcasts(n->op)) ==
+		    VIEW_NONE)
 			return false;
 	*ret_transpose = first;
 	return true;
 }
 
-static void permute_attr(struct ne_node *n, uint32_t rank, const int32_t *perm)
+static void permute_each(int32_t *v, uint32_t rank, const int32_t *perm)
 {
-	int32_t pad[2 * NE_MAX_RANK];
+	int32_t was[NE_MAX_RANK];
 
-	if (n->op == NE_OP_CONCAT || n->op == NE_OP_SOFTMAX)
+	memcpy(was, v, sizeof(was));
+	for (uint32_t i = 0; i < rank; i++)
+		v[perm[i]] = was[i];
+}
+
+/* The node's axes as they are before the transpose: its axis i was axis perm[i]. */
+static int permute_axes(struct edit *e, uint32_t node, uint32_t rank, const int32_t *perm)
+{
+	struct ne_node *n = &e->g->node[node];
+	uint32_t axes = 0, in[1 + NE_MAX_RANK];
+
+	switch (n->op) {
+	case NE_OP_CONCAT:
+	case NE_OP_SOFTMAX:
 		n->attr.axis = perm[n->attr.axis];
-	if (n->op != NE_OP_PAD)
-		return;
-	for (uint32_t i = 0; i < rank; i++) {
-		pad[perm[i]] = n->attr.pad[i];
-		pad[rank + (uint32_t)perm[i]] = n->attr.pad[rank + i];
+		return 0;
+	case NE_OP_REDUCE:
+		for (uint32_t i = 0; i < rank; i++)
+			axes |= (n->attr.axes >> i & 1) << perm[i];
+		n->attr.axes = axes;
+		return 0;
+	case NE_OP_SLICE:
+		permute_each(n->attr.slice.begin, rank, perm);
+		permute_each(n->attr.slice.size, rank, perm);
+		permute_each(n->attr.slice.step, rank, perm);
+		return 0;
+	case NE_OP_PAD: { /* begins, then, at once behind them, ends */
+		int32_t end[NE_MAX_RANK];
+
+		memcpy(end, n->attr.pad + rank, rank * sizeof(*end));
+		permute_each(n->attr.pad, rank, perm);
+		permute_each(end, rank, perm);
+		memcpy(n->attr.pad + rank, end, rank * sizeof(*end));
+		return 0;
 	}
-	memcpy(n->attr.pad, pad, 2 * rank * sizeof(pad[0]));
+	case NE_OP_PICK:
+		for (uint32_t i = 0; i < rank; i++)
+			in[perm[i]] = i + 1 < n->n_in ? n->in[i + 1] : NE_NONE;
+		for (uint32_t i = 0; i < rank; i++)
+			NE_RETURN_IF(edit_put_input(e, node, i + 1, in[i]));
+		return 0;
+	default:
+		return 0;
+	}
 }
 
 static int move_behind(struct edit *e, uint32_t node, uint32_t transpose)
 {
 	struct ne_graph *g = e->g;
-	bool broadcast = g->node[node].op == NE_OP_ADD || g->node[node].op == NE_OP_MUL;
 	struct ne_attr attr = g->node[transpose].attr;
 	uint32_t y = g->node[node].out[0], rank = g->tensor[y].shape.rank;
 	int32_t inverse[NE_MAX_RANK];
 	struct ne_shape shape;
 	int id;
 
-	for (uint32_t k = 0; k < g->node[node].n_in; k++)
-		NE_RETURN_IF(see_through(e, node, k, rank, attr.perm, broadcast));
+	for (uint32_t k = 0; k < laid_out_inputs(&g->node[node]); k++)
+		NE_RETURN_IF(
+			see_through(e, node, k, rank, attr.perm, broadcasts(g->node[node].op)));
 	permute_inverse(attr.perm, rank, inverse);
 	permute_shape(&g->tensor[y].shape, inverse, &shape);
 	id = edit_add_tensor(e, y, &shape);
 	if (id < 0)
 		return id;
-	permute_attr(&g->node[node], rank, attr.perm);
+	NE_RETURN_IF(permute_axes(e, node, rank, attr.perm));
 	edit_set_output(e, node, (uint32_t)id);
 	id = edit_add_node(e, NE_OP_TRANSPOSE, (uint32_t)id, y, &attr);
 	return id < 0 ? id : 1;
