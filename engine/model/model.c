@@ -129,9 +129,12 @@ uint64_t ne_model_macs(const struct ne_model *m, uint32_t depth, uint32_t width)
 	}
 	for (uint32_t i = 0; i < g->n_node; i++) {
 		const struct ne_node *n = &g->node[i];
+		bool runs = false;
 		uint64_t macs;
 
-		if (!needed[n->out[0]])
+		for (uint32_t k = 0; k < n->n_out; k++)
+			runs = runs || needed[n->out[k]];
+		if (!runs)
 			continue;
 		macs = ne_model_node_macs(m, n, width);
 		sum = sum > UINT64_MAX - macs ? UINT64_MAX : sum + macs;

@@ -32,7 +32,7 @@ NE_OP_CHECK(reduce)
 	if (!fits)
 		return ne_node_fail(err, EINVAL, n, "reduction %d of types %s to %s", kind,
 				    ne_dtype_name(x->dtype), ne_dtype_name(y->dtype));
-	if (is_arg(kind) && __builtin_popcount(n->attr.axes) != 1)
+	if (is_arg(kind) && (!n->attr.axes || n->attr.axes & (n->attr.axes - 1)))
 		return ne_node_fail(err, EINVAL, n, "the place of an extreme is along one axis");
 	return ne_check_uncut(g, n, err);
 }

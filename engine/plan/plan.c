@@ -101,8 +101,10 @@ static int mark_needs(const struct planner *p, uint32_t e, uint8_t *needs)
 
 	if (ne_graph_needs(g, e, p->needed) < 0)
 		return ne_fail(p->lw->err, ENOMEM, "out of memory building a plan");
+	memset(needs, 0, g->n_node);
 	for (uint32_t i = 0; i < g->n_node; i++)
-		needs[i] = p->needed[g->node[i].out[0]];
+		for (uint32_t k = 0; k < g->node[i].n_out; k++)
+			needs[i] |= p->needed[g->node[i].out[k]];
 	return 0;
 }
 

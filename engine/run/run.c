@@ -174,6 +174,15 @@ static void find_top(const struct ne_context *c, const struct ne_program *p,
 		for (; best < n && q[best] != top; best++)
 			;
 		best = best < n ? best : 0;
+	} else if (p->out[0].dtype == NE_U8) {
+		const uint8_t *q = v;
+		uint8_t top = 0;
+
+		for (size_t i = 0; i < n; i++)
+			top = NE_MAX(top, q[i]);
+		for (; best < n && q[best] != top; best++)
+			;
+		best = best < n ? best : 0;
 	}
 	ret->top_index = best;
 }

@@ -314,7 +314,8 @@ static void test_graph_lies(void **state)
 	GRAPH("operator 0", EBADMSG, 0, 2, T('x'), T('y'), 1, 1, 'n', 0, 1, 1, 1, 1, 0);
 	GRAPH("unknown operator 200", EPROTONOSUPPORT, 0, 2, T('x'), T('y'), 1, 1, 'n', 200, 1, 1,
 	      1, 1, 0);
-	GRAPH("attributes", EBADMSG, 0, 2, T('x'), T('y'), 1, 1, 'n', 9, 1, 1, 1, 1, 0x80, 8);
+	GRAPH("attributes", EBADMSG, 0, 2, T('x'), T('y'), 1, 1, 'n', 9, 1, 1, 1, 1, 0x80, 0x80,
+	      0x80, 0x40);
 	GRAPH("value: not a finite", EBADMSG, 0, 2, T('x'), T('y'), 1, 1, 'n', 9, 1, 1, 1, 1, 0x80,
 	      1, 0, 0, 0xc0, 0x7f);
 	GRAPH("section tensors is missing", EBADMSG, 0, 2, 1, 'x', 1, 1, 2, 1, 1, 0, T('y'), 1,
