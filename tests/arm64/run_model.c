@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * run_model: runs a .neap on inputs made of a fixed sequence of numbers and prints a digest of all
- * outputs. It needs the engine alone, so that it is built for arm64 too and run under an emulator:
+ * run_model: runs every level of a .neap on inputs made of a fixed sequence of numbers and prints a
+ * digest of all outputs. It needs the engine alone, so that it is built for arm64 too and run under an emulator:
  * equal digests are equal bytes on both, and the instructions of runs can be counted.
  *
- *   run_model MODEL.neap INPUTS RUNS    INPUTS different inputs, each run RUNS times
+ *   run_model MODEL.neap INPUTS RUNS    INPUTS different inputs, each RUNS times a level
  *
  * The set of kernels is chosen by NEAP_CPU. Exit status: 0, 1 failed, 2 wrong usage.
  */
@@ -13,7 +13,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #define MAX_COUNT 100000
 
@@ -43,10 +42,9 @@ static int job_init(struct job *j, const char *path)
 
 	if (r == 0)
 		r = ne_program_new(j->model, NULL, &j->program, &err);
-	if (r < 0) {
+	if (r < 0)
 		fprintf(stderr, "run_model: %s\n", err.text);
-		return r;
-	}
+	NE_RETURN_IF(r);
 	NE_RETURN_IF(ne_context_new(j->program, 1, &j->context));
 	for (uint32_t i = 0; i < ne_program_inputs(j->program); i++) {
 		j->in[i] = ne_alloc_aligned(ne_program_input(j->program, i)->bytes);
@@ -99,16 +97,24 @@ static void digest_outputs(struct job *j)
 	}
 }
 
+static int run_levels(struct job *j, long runs)
+{
+	for (uint32_t l = 0; l < ne_program_levels(j->program); l++) {
+		for (long n = runs; n; n--)
+			NE_RETURN_IF(ne_run(j->program, j->context, l, (const void *const *)j->in,
+					    j->out, NULL, NULL));
+		digest_outputs(j);
+	}
+	return 0;
+}
+
 static int job_run(struct job *j, long inputs, long runs)
 {
 	j->random = 1;
 	j->digest = 0xcbf29ce484222325u;
 	for (; inputs; inputs--) {
 		draw_inputs(j);
-		for (long n = runs; n; n--)
-			NE_RETURN_IF(ne_run(j->program, j->context, 0, (const void *const *)j->in,
-					    j->out, NULL, NULL));
-		digest_outputs(j);
+		NE_RETURN_IF(run_levels(j, runs));
 	}
 	return 0;
 }
@@ -143,8 +149,6 @@ int main(int argc, char **argv)
 		r = job_run(&j, inputs, runs);
 	if (r == 0)
 		printf("%s %016llx\n", ne_program_cpu(j.program), (unsigned long long)j.digest);
-	else
-		fprintf(stderr, "run_model: %s: %s\n", argv[1], strerror(-r));
 	job_done(&j);
 	return r < 0;
 }
