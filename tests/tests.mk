@@ -99,7 +99,8 @@ FUZZ_SECONDS ?= 600
 FUZZ := $(patsubst tests/fuzz/%.c,%,$(sort $(wildcard tests/fuzz/fuzz_*.c)))
 # Targets for the make below, whose O is $(O)/fuzz/build.
 $(addprefix $(O)/tests/fuzz/,$(FUZZ)): $(O)/tests/fuzz/%: $(O)/obj/tests/fuzz/%.o \
-		$(O)/obj/tests/unit/container_models.o $(ARCHIVES)
+		$(O)/obj/tests/unit/container_models.o $(O)/obj/tests/unit/tflite_builder.o \
+		$(ARCHIVES)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(link) -fsanitize=fuzzer $(TEST_LIBS) -lcmocka
