@@ -26,7 +26,7 @@ void ne_kernels_init(struct ne_kernels *k, unsigned flags)
 		.lut_s8 = ne_lut_s8_c,
 		.quantise_s8 = ne_quantise_s8_c,
 		.dequantise_s8 = ne_dequantise_s8_c,
-		.fft_f32 = ne_fft_f32_c,
+		.mel_f32 = ne_mel_f32_c,
 	};
 #if defined(__x86_64__) || defined(__i386__)
 	ne_kernels_init_x86(k, flags);

@@ -167,6 +167,34 @@ struct ne_add_s8 {
 	int32_t lo, hi;
 };
 
+/*
+ * y[bin][frame] = sum over the triangle's k of weight * |X[frame][k]|^2, where X is the FFT of n
+ * points of a windowed frame with zeros behind it. Frame l starts l * hop samples on from x; s16
+ * samples count as fractions of 32768. Lanes past `frames` are zeros. The same bits on every set:
+ * each sum and product rounded by itself.
+ */
+#define NE_MEL_LANES 8
+
+struct ne_mel_triangle {
+	uint32_t first, n; /* bins k of the spectrum, 0..n/2 */
+	uint32_t at;       /* in the weights */
+};
+
+struct ne_mel_f32 {
+	const void *x; /* s16 or f32 */
+	bool s16;
+	uint32_t frames;        /* 1..NE_MEL_LANES */
+	uint32_t hop, frame, n; /* n: a power of two, 4..8192, >= frame */
+	const float *window;    /* [frame] */
+	/* Pairs cos(2 pi k / m), -sin(2 pi k / m): m = n/2, k < n/4, and m = n, k <= n/4. */
+	const float *twiddle, *untangle;
+	uint32_t bins;
+	const struct ne_mel_triangle *triangle; /* [bins] */
+	const float *weight;
+	float *work; /* [(n/2 + 1) * 2 * NE_MEL_LANES] */
+	float *y;    /* [bins][NE_MEL_LANES] */
+};
+
 struct ne_kernels {
 	const char *cpu;                 /* "c", "sse41", ... the best set in it */
 	uint32_t conv_s8_nr, conv_s8_kr; /* nr <= 32, kr a power of two up to 16 */
@@ -193,9 +221,7 @@ struct ne_kernels {
 			    int32_t lo, int32_t hi);
 	/* y = (x - zp) * scale */
 	void (*dequantise_s8)(float *y, const int8_t *x, size_t n, float scale, int32_t zp);
-	/* In place complex FFT of n points (n a power of two, 2..4096), interleaved re, im; twiddle
-	 * holds n/2 pairs cos(2 pi k / n), -sin(2 pi k / n). */
-	void (*fft_f32)(float *data, uint32_t n, const float *twiddle);
+	void (*mel_f32)(const struct ne_mel_f32 *a);
 
 	/* ---- from here on NULL where a set has none ---- */
 

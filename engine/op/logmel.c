@@ -5,8 +5,7 @@
  * Per frame: Hann window (periodic), zeros up to the FFT's length, power spectrum |X|^2 without a
  * factor, triangles that are linear in hertz between points equally spaced on the HTK mel scale
  * (2595 log10(1 + f / 700)), log(x + floor), and for MFCC an orthonormal DCT-II. s16 samples count
- * as fractions of 32768. A real FFT of N points is a complex one of N/2 over the even and odd
- * samples, then untangled.
+ * as fractions of 32768. The kernel mel_f32 does eight frames at once, up to the triangles' sums.
  */
 #include "engine/plan/plan.h"
 #include "engine/op/op.h"
@@ -59,57 +58,30 @@ NE_OP_INFER(logmel)
 	return 0;
 }
 
-struct triangle {
-	uint32_t first, n; /* bins of the spectrum */
-	uint32_t at;       /* in the weights */
-};
-
 struct mel_args {
 	struct ne_ref x, y;
-	struct ne_mel mel;
-	bool s16;
-	const float *window;
-	const float *twiddle, *untangle; /* of the half FFT; cos, -sin of 2 pi k / N, k <= N/4 */
-	const struct triangle *triangle; /* [bins] */
-	const float *weight;
+	struct ne_mel_f32 mel; /* but for x, frames, work and y */
+	int32_t cepstra;
+	float floor;
 	const float *dct; /* [cepstra][bins] */
-	void (*fft)(float *data, uint32_t n, const float *twiddle);
+	void (*run)(const struct ne_mel_f32 *a);
 };
 
-static void window_frame(const struct mel_args *c, const void *x, size_t at, float *buf)
+/* The logarithms of one frame's sums, or their cosine transform. */
+static void finish_frame(const struct mel_args *c, const float *sum, float *log, float *y)
 {
-	int32_t frame = c->mel.frame;
+	uint32_t bins = c->mel.bins;
+	float *out = c->cepstra ? log : y;
 
-	if (c->s16) {
-		const int16_t *v = (const int16_t *)x + at;
+	for (uint32_t b = 0; b < bins; b++)
+		out[b] = logf(sum[(size_t)b * NE_MEL_LANES] + c->floor);
+	for (int32_t k = 0; k < c->cepstra; k++) {
+		const float *d = c->dct + (size_t)k * bins;
+		float v = 0;
 
-		for (int32_t i = 0; i < frame; i++)
-			buf[i] = (float)v[i] * (1.0f / 32768.0f) * c->window[i];
-	} else {
-		const float *v = (const float *)x + at;
-
-		for (int32_t i = 0; i < frame; i++)
-			buf[i] = v[i] * c->window[i];
-	}
-	memset(buf + frame, 0, (size_t)(c->mel.fft - frame) * sizeof(*buf));
-}
-
-/* |X[k]|^2, k = 0..N/2, of the N real values that @buf held before its half-length FFT. */
-static void power_spectrum(const struct mel_args *c, const float *buf, float *power)
-{
-	uint32_t half = (uint32_t)c->mel.fft / 2;
-
-	power[0] = (buf[0] + buf[1]) * (buf[0] + buf[1]);
-	power[half] = (buf[0] - buf[1]) * (buf[0] - buf[1]);
-	for (uint32_t k = 1; k <= half / 2; k++) {
-		const float *p = buf + 2 * (size_t)k, *q = buf + 2 * (size_t)(half - k);
-		float wr = c->untangle[2 * k], wi = c->untangle[2 * k + 1];
-		float er = 0.5f * (p[0] + q[0]), ei = 0.5f * (p[1] - q[1]); /* even samples' */
-		float or = 0.5f * (p[1] + q[1]), oi = 0.5f * (q[0] - p[0]); /* odd samples' */
-		float tr = wr * or -wi * oi, ti = wr * oi + wi * or ;
-
-		power[k] = (er + tr) * (er + tr) + (ei + ti) * (ei + ti);
-		power[half - k] = (er - tr) * (er - tr) + (ei - ti) * (ei - ti);
+		for (uint32_t b = 0; b < bins; b++)
+			v += d[b] * log[b];
+		y[k] = v;
 	}
 }
 
@@ -118,36 +90,21 @@ static void run_logmel(const struct ne_step *s, const struct ne_frame *f, uint32
 		       uint32_t n)
 {
 	const struct mel_args *c = s->args;
-	const struct ne_mel *m = &c->mel;
-	size_t outputs = (size_t)(m->cepstra ? m->cepstra : m->bins);
-	float *buf = f->scratch, *power = buf + m->fft, *mel = power + m->fft / 2 + 1;
-	float *y = (float *)ne_at(f, c->y) + first * outputs;
+	struct ne_mel_f32 a = c->mel;
+	size_t outputs = c->cepstra ? (size_t)c->cepstra : a.bins;
+	const char *x = ne_at(f, c->x);
+	float *log;
 
-	for (uint32_t u = first; u < first + n; u++, y += outputs) {
-		window_frame(c, ne_at(f, c->x), (size_t)u * (uint32_t)m->hop, buf);
-		c->fft(buf, (uint32_t)m->fft / 2, c->twiddle);
-		power_spectrum(c, buf, power);
-		for (int32_t b = 0; b < m->bins; b++) {
-			const struct triangle *t = &c->triangle[b];
-			const float *w = c->weight + t->at, *p = power + t->first;
-			float sum = 0;
-
-			for (uint32_t i = 0; i < t->n; i++)
-				sum += w[i] * p[i];
-			mel[b] = logf(sum + m->floor);
-		}
-		if (!m->cepstra) {
-			memcpy(y, mel, outputs * sizeof(*y));
-			continue;
-		}
-		for (int32_t k = 0; k < m->cepstra; k++) {
-			const float *d = c->dct + (size_t)k * (uint32_t)m->bins;
-			float sum = 0;
-
-			for (int32_t b = 0; b < m->bins; b++)
-				sum += d[b] * mel[b];
-			y[k] = sum;
-		}
+	a.work = f->scratch;
+	a.y = a.work + ((size_t)a.n / 2 + 1) * 2 * NE_MEL_LANES;
+	log = a.y + (size_t)a.bins * NE_MEL_LANES;
+	for (uint32_t end = first + n; first < end; first += a.frames) {
+		a.x = x + (size_t)first * a.hop * (a.s16 ? sizeof(int16_t) : sizeof(float));
+		a.frames = NE_MIN(end - first, NE_MEL_LANES);
+		c->run(&a);
+		for (uint32_t l = 0; l < a.frames; l++)
+			finish_frame(c, a.y + l, log,
+				     (float *)ne_at(f, c->y) + (first + l) * outputs);
 	}
 }
 
@@ -164,7 +121,7 @@ static double to_hz(double mel)
 }
 
 /* The triangles' weights, and where each starts; @weight has room for bins * (N/2 + 1). */
-static uint32_t make_triangles(const struct ne_mel *m, struct triangle *t, float *weight)
+static uint32_t make_triangles(const struct ne_mel *m, struct ne_mel_triangle *t, float *weight)
 {
 	double lo = to_mel((double)m->lo_hz), hi = to_mel((double)m->hi_hz);
 	double step = (hi - lo) / (m->bins + 1), hz = (double)m->rate_hz / m->fft;
@@ -174,7 +131,7 @@ static uint32_t make_triangles(const struct ne_mel *m, struct triangle *t, float
 		double left = to_hz(lo + b * step), top = to_hz(lo + (b + 1) * step);
 		double right = to_hz(lo + (b + 2) * step);
 
-		t[b] = (struct triangle){.at = at};
+		t[b] = (struct ne_mel_triangle){.at = at};
 		for (int32_t k = 0; k <= m->fft / 2; k++) {
 			double f = k * hz;
 			double v = NE_MIN((f - left) / (top - left), (right - f) / (right - top));
@@ -238,42 +195,50 @@ static const float *make_dct(struct ne_lower *lw, const struct ne_mel *m)
 	return r;
 }
 
-static int make_filters(struct ne_lower *lw, struct mel_args *c)
+static int make_filters(struct ne_lower *lw, const struct ne_mel *m, struct ne_mel_f32 *ret)
 {
-	size_t bins = (size_t)c->mel.bins, spectrum = (size_t)c->mel.fft / 2 + 1;
-	struct triangle *t = calloc(bins, sizeof(*t));
+	size_t bins = (size_t)m->bins, spectrum = (size_t)m->fft / 2 + 1;
+	struct ne_mel_triangle *t = calloc(bins, sizeof(*t));
 	float *weight = malloc(bins * spectrum * sizeof(*weight));
 
 	if (t && weight) {
-		uint32_t n = make_triangles(&c->mel, t, weight);
+		uint32_t n = make_triangles(m, t, weight);
 
-		c->triangle = ne_lower_table(lw, t, bins * sizeof(*t));
-		c->weight = ne_lower_table(lw, weight, n * sizeof(*weight));
+		ret->triangle = ne_lower_table(lw, t, bins * sizeof(*t));
+		ret->weight = ne_lower_table(lw, weight, n * sizeof(*weight));
 	}
 	free(t);
 	free(weight);
-	return c->triangle && c->weight ? 0 : -ENOMEM;
+	return ret->triangle && ret->weight ? 0 : -ENOMEM;
 }
 
 NE_OP_LOWER(logmel)
 {
 	const struct ne_mel *m = &n->attr.mel;
-	uint32_t half = (uint32_t)m->fft / 2, frames = (uint32_t)lw->shape[lw->y].dim[1];
+	uint32_t fft = (uint32_t)m->fft, frames = (uint32_t)lw->shape[lw->y].dim[1];
 	struct mel_args c = {
 		.x = lw->ref[n->in[0]],
 		.y = lw->ref[lw->y],
-		.mel = *m,
-		.s16 = lw->g->tensor[n->in[0]].dtype == NE_S16,
-		.window = make_window(lw, (uint32_t)m->frame),
-		.twiddle = make_twiddle(lw, half, half / 2),
-		.untangle = make_twiddle(lw, (uint32_t)m->fft, half / 2 + 1),
+		.mel = {.s16 = lw->g->tensor[n->in[0]].dtype == NE_S16,
+			.hop = (uint32_t)m->hop,
+			.frame = (uint32_t)m->frame,
+			.n = fft,
+			.window = make_window(lw, (uint32_t)m->frame),
+			.twiddle = make_twiddle(lw, fft / 2, fft / 4),
+			.untangle = make_twiddle(lw, fft, fft / 4 + 1),
+			.bins = (uint32_t)m->bins},
+		.cepstra = m->cepstra,
+		.floor = m->floor,
 		.dct = make_dct(lw, m),
-		.fft = lw->k->fft_f32,
+		.run = lw->k->mel_f32,
 	};
 
-	if (!c.window || !c.twiddle || !c.untangle || !c.dct || make_filters(lw, &c) < 0)
+	if (!c.mel.window || !c.mel.twiddle || !c.mel.untangle || !c.dct ||
+	    make_filters(lw, m, &c.mel) < 0)
 		return ne_lower_no_memory(lw, n);
-	ne_lower_scratch(lw, ((size_t)m->fft + half + 1 + (size_t)m->bins) * sizeof(float));
-	return ne_lower_step(lw, run_logmel, &c, sizeof(c), frames, 1,
-			     (uint64_t)frames * ((uint64_t)m->fft * 24), lw->y);
+	ne_lower_scratch(lw, (((size_t)fft / 2 + 1) * 2 * NE_MEL_LANES +
+			      (size_t)m->bins * (NE_MEL_LANES + 1)) *
+				     sizeof(float));
+	return ne_lower_step(lw, run_logmel, &c, sizeof(c), frames, NE_MEL_LANES,
+			     (uint64_t)frames * ((uint64_t)m->fft * 8), lw->y);
 }

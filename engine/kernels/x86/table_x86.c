@@ -39,7 +39,7 @@ static void init_avx2(struct ne_kernels *k)
 	k->conv_f32 = ne_conv_f32_avx2;
 	k->dw_s8 = ne_dw_s8_avx2;
 	k->dw_f32 = ne_dw_f32_avx2;
-	k->fft_f32 = ne_fft_f32_avx2;
+	k->mel_f32 = ne_mel_f32_avx2;
 	k->maxpool_s8 = ne_maxpool_s8_avx2;
 	k->maxpool_f32 = ne_maxpool_f32_avx2;
 	k->avgpool_s8 = ne_avgpool_s8_avx2;
