@@ -17,6 +17,7 @@ struct maker {
 	uint32_t n_quant;
 	uint32_t norm_output[256]; /* tensor that each norm scales */
 	uint32_t n_norm;
+	bool slides; /* axis 1 is time: long, and mostly left as it is */
 	char name[32];
 };
 
@@ -167,6 +168,10 @@ static void random_window(struct maker *k, uint32_t x, struct ne_window *w)
 	w->pad_bottom = rng_between(k->r, 0, w->kh / 2);
 	w->pad_left = rng_between(k->r, 0, w->kw / 2);
 	w->pad_right = rng_between(k->r, 0, w->kw / 2);
+	if (k->slides && s->rank == 4)
+		w->pad_top = w->pad_bottom = rng_below(k->r, 20) == 0 ? w->kh / 2 : 0;
+	if (k->slides && s->rank == 3)
+		w->pad_left = w->pad_right = rng_below(k->r, 20) == 0 ? w->kw / 2 : 0;
 }
 
 static uint32_t add_conv(struct maker *k, uint32_t x, bool pointwise, uint32_t group)
@@ -292,7 +297,7 @@ static uint32_t add_pad(struct maker *k, uint32_t x)
 	uint32_t rank = shape_of(k, x)->rank;
 
 	for (uint32_t i = 1; i < rank; i++) {
-		if ((i == 1 && rank == 4 && shape_of(k, x)->dim[1] == 1) ||
+		if ((i == 1 && k->slides) || (i == 1 && rank == 4 && shape_of(k, x)->dim[1] == 1) ||
 		    (i + 1 == rank && k->g->tensor[x].group))
 			continue;
 		a.pad[i] = rng_between(k->r, 0, 1);
@@ -407,7 +412,7 @@ static uint32_t add_trunk_op(struct maker *k, uint32_t x)
 	case 8:
 		return large ? add_pool(k, x) : add_pad(k, x);
 	case 9:
-		return s->rank == 4 ? add_transpose(k, x) : add_unary(k, x);
+		return s->rank == 4 && !(k->slides && rng_below(k->r, 3)) ? add_transpose(k, x) : add_unary(k, x);
 	case 10:
 		return large ? add_pool(k, x) : add_concat(k, x);
 	default:
@@ -497,15 +502,14 @@ static void fill_width(struct maker *k, uint32_t w)
 	}
 }
 
-struct ne_model *random_model(struct rng *r, const struct random_options *o)
+static struct ne_model *make_model(struct rng *r, const struct random_options *o, uint32_t states,
+				   bool slides)
 {
-	return random_stateful_model(r, o, 0);
-}
-
-struct ne_model *random_stateful_model(struct rng *r, const struct random_options *o,
-				       uint32_t states)
-{
-	struct maker k = {.r = r, .o = o, .m = ne_model_new(), .type = o->s8 ? NE_S8 : NE_F32};
+	struct maker k = {.r = r,
+			  .o = o,
+			  .m = ne_model_new(),
+			  .type = o->s8 ? NE_S8 : NE_F32,
+			  .slides = slides};
 	bool bytes = o->s8 && rng_below(r, 2);
 	struct ne_shape s = {
 		.rank = 4,
@@ -515,6 +519,8 @@ struct ne_model *random_stateful_model(struct rng *r, const struct random_option
 
 	if (!rng_below(r, 4)) /* a sequence */
 		s = (struct ne_shape){.rank = 3, .dim = {1, s.dim[1] * s.dim[2], s.dim[3]}};
+	if (slides)
+		s.dim[1] = rng_between(r, 16, 60);
 	must(k.m);
 	k.g = &k.m->graph;
 	x = add_tensor(&k, bytes ? NE_U8 : k.type, s, 0,
@@ -540,6 +546,22 @@ struct ne_model *random_stateful_model(struct rng *r, const struct random_option
 		abort();
 	}
 	return k.m;
+}
+
+struct ne_model *random_model(struct rng *r, const struct random_options *o)
+{
+	return make_model(r, o, 0, false);
+}
+
+struct ne_model *random_stateful_model(struct rng *r, const struct random_options *o,
+				       uint32_t states)
+{
+	return make_model(r, o, states, false);
+}
+
+struct ne_model *random_sliding_model(struct rng *r, const struct random_options *o)
+{
+	return make_model(r, o, 0, true);
 }
 
 /* Cuts constant @t: first dimension to @first, last to @last (0 = as it is). */

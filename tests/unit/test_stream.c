@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Streaming against the full computation: random networks over a sliding window, f32 and s8, all
+ * levels, many steps; rows as outputs; what cannot stream and why; files. NEAP_SEED repeats one seed.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include "engine/model/container.h"
+#include "engine/model/stream.h"
+#include "engine/run/run.h"
+#include "tests/unit/random_model.h"
+#include "tests/unit/run_graph.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OUTPUTS 2
+#define CLASSES 5
+#define STEPS   9 /* compared, after the window is full */
+
+static struct ne_program *program_of(const struct ne_model *m)
+{
+	struct ne_program *p = NULL;
+	struct ne_error err = {""};
+
+	if (ne_program_new(m, NULL, &p, &err) < 0)
+		fail_msg("program: %s", err.text);
+	return p;
+}
+
+static struct ne_model *stream_of(const struct ne_model *m, const struct ne_stream_options *o,
+				  struct ne_stream_summary *u)
+{
+	struct ne_error err = {""};
+	struct ne_model *s = NULL;
+
+	if (ne_stream_model(m, o, &s, u, &err) < 0)
+		fail_msg("stream: %s", err.text);
+	return s;
+}
+
+/* A model in both forms, and rows enough for all windows. */
+struct rig {
+	struct ne_model *m, *s;
+	struct ne_program *full, *stream;
+	struct ne_context *cf, *cs;
+	struct ne_stream_summary u;
+	size_t row; /* bytes */
+	char *rows;
+};
+
+static void rig_init(struct rig *g, struct ne_model *m, const struct ne_stream_options *o,
+		     struct rng *r)
+{
+	const struct ne_tensor *t = &m->graph.tensor[m->graph.in[o->input]];
+	size_t n;
+
+	memset(g, 0, sizeof(*g));
+	g->m = m;
+	g->s = stream_of(m, o, &g->u);
+	g->full = program_of(m);
+	g->stream = program_of(g->s);
+	assert_int_equal(ne_context_new(g->full, 1, &g->cf), 0);
+	assert_int_equal(ne_context_new(g->stream, 1, &g->cs), 0);
+	g->row = ne_program_input(g->full, 0)->bytes / (size_t)g->u.window;
+	assert_int_equal(ne_program_input(g->stream, 0)->bytes, g->row * (size_t)g->u.step);
+	n = g->row * (size_t)g->u.step * (g->u.fill + STEPS);
+	g->rows = malloc(n + 1);
+	for (size_t i = 0; i < n / ne_dtype_size(t->dtype); i++) {
+		if (t->dtype == NE_F32)
+			((float *)(void *)g->rows)[i] = (float)rng_unit(r);
+		else
+			g->rows[i] = (char)rng_next(r);
+	}
+}
+
+static void rig_done(struct rig *g)
+{
+	ne_context_free(g->cf);
+	ne_context_free(g->cs);
+	ne_program_free(g->full);
+	ne_program_free(g->stream);
+	ne_model_free(g->m);
+	ne_model_free(g->s);
+	free(g->rows);
+}
+
+/* The level of the streaming model that is @level of the full one. */
+static uint32_t same_level(const struct rig *g, uint32_t level)
+{
+	const struct ne_level *a = ne_program_level(g->full, level);
+
+	for (uint32_t l = 0; l < ne_program_levels(g->stream); l++) {
+		const struct ne_level *b = ne_program_level(g->stream, l);
+
+		if (a->depth == b->depth && a->width == b->width)
+			return l;
+	}
+	fail_msg("no such level");
+	return 0;
+}
+
+/* Runs both forms on the window that ends with run @run; 0 = the first. */
+static void run_both(struct rig *g, uint32_t level, uint32_t run, bool full,
+		     float out[2][OUTPUTS][CLASSES])
+{
+	size_t step = g->row * (size_t)g->u.step, window = g->row * (size_t)g->u.window;
+	const void *fresh[] = {g->rows + run * step};
+	const void *all[] = {g->rows + (run + 1) * step - window};
+	void *a[] = {out[0][0], out[0][1]}, *b[] = {out[1][0], out[1][1]};
+
+	assert_int_equal(ne_run(g->stream, g->cs, same_level(g, level), fresh, b, NULL, NULL), 0);
+	if (full)
+		assert_int_equal(ne_run(g->full, g->cf, level, all, a, NULL, NULL), 0);
+}
+
+struct totals {
+	uint32_t nodes, sliding, exact, compared;
+	double macs, full_macs;
+};
+
+static void compare(uint64_t seed, bool s8, struct totals *sum)
+{
+	struct rng r = {seed * 0x9e3779b97f4a7c15u + 3};
+	struct random_options o = {s8, 4, 1 + rng_below(&r, 2), 1 + rng_below(&r, 2), 24};
+	struct ne_stream_options so = {0};
+	struct ne_model *m = random_sliding_model(&r, &o);
+	struct rig g;
+
+	so.axis = rng_below(&r, 2) ? 1 : 0;
+	so.step = rng_below(&r, 3) ? 4 * rng_between(&r, 1, 3) : rng_between(&r, 1, 12);
+	rig_init(&g, m, &so, &r);
+	sum->nodes += g.u.nodes;
+	sum->sliding += g.u.sliding;
+	for (uint32_t l = 0; l < ne_program_levels(g.full); l++) {
+		sum->full_macs += (double)ne_program_level(g.full, l)->macs;
+		sum->macs += (double)ne_program_level(g.stream, same_level(&g, l))->macs;
+		ne_state_reset(ne_context_state(g.cs));
+		for (uint32_t i = 0; i < g.u.fill - 1 + STEPS; i++) {
+			float out[2][OUTPUTS][CLASSES];
+
+			run_both(&g, l, i, i + 1 >= g.u.fill, out);
+			if (i + 1 < g.u.fill)
+				continue;
+			sum->compared++;
+			sum->exact += !memcmp(out[0], out[1], sizeof(out[0]));
+			for (int k = 0; k < OUTPUTS; k++)
+				for (int c = 0; c < CLASSES; c++) {
+					float want = out[0][k][c], got = out[1][k][c];
+					float bound = s8 ? 0 : 1e-5f * fmaxf(1, fabsf(want));
+
+					if (!(fabsf(got - want) <= bound))
+						fail_msg("seed %llu %s step %d level %u run %u: "
+							 "%.9g, not %.9g",
+							 (unsigned long long)seed,
+							 s8 ? "s8" : "f32", so.step, l, i,
+							 (double)got, (double)want);
+				}
+		}
+	}
+	rig_done(&g);
+}
+
+static void test_random(void **state)
+{
+	bool s8 = *(const bool *)*state;
+	const char *seed = getenv("NEAP_SEED");
+	uint64_t first = seed ? strtoull(seed, NULL, 0) : 1, n = seed ? 1 : 120;
+	struct totals sum = {0};
+
+	for (uint64_t i = first; i < first + n; i++)
+		compare(i, s8, &sum);
+	print_message("%u of %u nodes slide, %.0f %% of the MACs, %u of %u answers bit for bit\n",
+		      sum.sliding, sum.nodes, 100 * sum.macs / sum.full_macs, sum.exact,
+		      sum.compared);
+	if (seed)
+		return;
+	/* five nodes of each exit never do */
+	assert_true(sum.sliding * 4 > sum.nodes);
+	assert_true(sum.macs < 0.65 * sum.full_macs);
+	assert_true(!s8 || sum.exact == sum.compared);
+}
+
+int main(void)
+{
+	static bool f32 = false, s8 = true;
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_prestate(test_random, &f32),
+		cmocka_unit_test_prestate(test_random, &s8),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
