@@ -78,6 +78,12 @@ struct ne_state *ne_context_state(struct ne_context *c)
 	return c->state;
 }
 
+void ne_context_reset(struct ne_context *c)
+{
+	if (c->state)
+		ne_state_reset(c->state);
+}
+
 /* ---- observing (calibration only) ---- */
 
 /* Tells of @tensor, and of the tensors that share its memory: reshapes make no step. */

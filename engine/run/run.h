@@ -68,7 +68,9 @@ int ne_state_new(const struct ne_program *p, struct ne_state **ret);
 void ne_state_free(struct ne_state *s);
 void ne_state_reset(struct ne_state *s);
 void ne_context_set_state(struct ne_context *c, struct ne_state *s);
-struct ne_state *ne_context_state(struct ne_context *c); /* the one that runs use now */
+struct ne_state *ne_context_state(struct ne_context *c); /* the one that runs use now, or NULL */
+/* Resets it, where there is one: the next run begins a stream. */
+void ne_context_reset(struct ne_context *c);
 
 /* What the caller wants when the run passes an exit before the level's own. */
 enum ne_exit_choice {

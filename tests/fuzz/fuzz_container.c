@@ -61,8 +61,7 @@ static void run_model(const struct ne_model *m)
 	    ne_program_state_bytes(p) <= MAX_ARENA && ne_context_new(p, 1, &c) == 0) {
 		run_level(p, c, 0);
 		run_level(p, c, 0);
-		if (ne_context_state(c))
-			ne_state_reset(ne_context_state(c));
+		ne_context_reset(c);
 		run_level(p, c, last);
 		ne_context_free(c);
 	}

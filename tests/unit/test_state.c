@@ -94,7 +94,7 @@ static void check_against_reference(uint64_t seed, bool s8)
 		const struct ne_level *level = &g.m->level[l];
 		double **before = NULL;
 
-		ne_state_reset(ne_context_state(g.c));
+		ne_context_reset(g.c);
 		for (int i = 0; i < RUNS; i++) {
 			double **now = reference_next(g.m, level->width,
 						      (const double *[]){g.values[i]}, before);
@@ -158,7 +158,7 @@ static void test_streams(void **state)
 				assert_memory_equal(g.out, alone[k - 1], sizeof(g.out));
 		}
 		ne_context_set_state(g.c, NULL);
-		ne_state_reset(ne_context_state(g.c));
+		ne_context_reset(g.c);
 		run(&g, 0, 0);
 		assert_memory_equal(g.out, alone[0], sizeof(g.out));
 		ne_state_free(a);
@@ -201,7 +201,7 @@ static void test_stale(void **state)
 		run(&g, deep, 0);
 		run(&g, deep, 1);
 		memcpy(want, g.out, sizeof(want));
-		ne_state_reset(ne_context_state(g.c));
+		ne_context_reset(g.c);
 		assert_int_equal(try_run(&g, deep, 0, &hooks), 0);
 		assert_int_equal(asked, 0);
 		assert_int_equal(try_run(&g, narrow, 1, NULL), -ESTALE);
@@ -213,7 +213,7 @@ static void test_stale(void **state)
 		assert_int_equal(try_run(&g, deep, 3, NULL),
 				 g.p->plan[shallow].n_carry < g.p->plan[deep].n_carry ? -ESTALE
 										      : 0);
-		ne_state_reset(ne_context_state(g.c));
+		ne_context_reset(g.c);
 		run(&g, narrow, 0);
 		/* a state of another program */
 		rig_init(&h, i + 1000, i % 2, 1, 1);

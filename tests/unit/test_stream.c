@@ -141,7 +141,7 @@ static void compare(uint64_t seed, bool s8, struct totals *sum)
 	for (uint32_t l = 0; l < ne_program_levels(g.full); l++) {
 		sum->full_macs += (double)ne_program_level(g.full, l)->macs;
 		sum->macs += (double)ne_program_level(g.stream, same_level(&g, l))->macs;
-		ne_state_reset(ne_context_state(g.cs));
+		ne_context_reset(g.cs);
 		for (uint32_t i = 0; i < g.u.fill - 1 + STEPS; i++) {
 			float out[2][OUTPUTS][CLASSES];
 

@@ -23,6 +23,7 @@ int cmd_eval(int argc, char **argv);
 int cmd_inspect(int argc, char **argv);
 int cmd_plot(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_stream(int argc, char **argv);
 
 /* Set by SIGINT and SIGTERM after command_catch_stop(); a second signal kills. */
 extern volatile sig_atomic_t command_stop;

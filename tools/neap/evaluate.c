@@ -123,6 +123,7 @@ static int run_block(struct worker *w, uint32_t l, size_t from, size_t n)
 		double start = now_us();
 		size_t got;
 
+		ne_context_reset(w->c); /* samples are not a stream */
 		NE_RETURN_IF(ne_run(j->p, w->c, j->first_level + l, &in, w->output, NULL, &result));
 		j->us[l * j->total + from + i] = (float)(now_us() - start);
 		got = largest(w->output[0], out->dtype, elements);

@@ -124,6 +124,16 @@ static void add_graph(struct builder *b, cJSON *root)
 		add_ids(b, o, "inputs", n->in, n->n_in);
 		add_ids(b, o, "outputs", n->out, n->n_out);
 	}
+	a = add_new(b, root, "states", true);
+	for (uint32_t i = 0; i < g->n_state; i++) {
+		const struct ne_graph_state *s = &g->state[i];
+		cJSON *o = add_new(b, a, NULL, false);
+
+		add_number(b, o, "tensor", s->in);
+		add_number(b, o, "next", s->out);
+		add(b, o, "first",
+		    s->initial == NE_NONE ? cJSON_CreateNull() : cJSON_CreateNumber(s->initial));
+	}
 	a = add_new(b, root, "tensors", true);
 	for (uint32_t i = 0; i < g->n_tensor; i++)
 		add_tensor(b, a, i);

@@ -51,6 +51,7 @@ static void print_graph(const struct ne_model *m)
 	const struct ne_graph *g = &m->graph;
 	uint32_t count[NE_OP_COUNT] = {0}, consts = 0;
 	const char *separator = "  ";
+	size_t kept = 0;
 
 	for (uint32_t i = 0; i < g->n_in; i++)
 		print_io("input", m, g->in[i]);
@@ -63,6 +64,9 @@ static void print_graph(const struct ne_model *m)
 		}
 	for (uint32_t i = 0; i < g->n_tensor; i++)
 		consts += g->tensor[i].data != NULL;
+	for (uint32_t i = 0; i < g->n_state; i++)
+		kept += ne_shape_elements(&g->tensor[g->state[i].in].shape) *
+			ne_dtype_size(g->tensor[g->state[i].in].dtype);
 	for (uint32_t i = 0; i < g->n_node; i++)
 		count[g->node[i].op]++;
 	printf("graph: %u nodes, %u tensors (%u constant), %u channel groups, %u width settings\n",
@@ -74,6 +78,8 @@ static void print_graph(const struct ne_model *m)
 		separator = ", ";
 	}
 	putchar('\n');
+	if (g->n_state)
+		printf("kept from run to run: %u values, %zu bytes\n", g->n_state, kept);
 }
 
 static void print_nodes(const struct ne_graph *g)

@@ -19,6 +19,7 @@ static const struct {
 } commands[] = {
 	{"import", cmd_import, "an ONNX model to a .neap file, in f32 or quantised"},
 	{"export", cmd_export, "one level of a .neap file as ONNX"},
+	{"stream", cmd_stream, "a model over a sliding window that computes only what is new"},
 	{"train", cmd_train, "train a nested network by a recipe, quantise and measure it"},
 	{"eval", cmd_eval, "accuracy and latency of each level on labelled data"},
 	{"run", cmd_run, "run a model on npy files"},

@@ -110,6 +110,7 @@ static int burst(const struct ne_program *p, struct ne_context *c, uint32_t leve
 	struct ne_result result;
 	int rc;
 
+	ne_context_reset(c); /* a level cannot go on with another's values */
 	for (unsigned i = 0; !s->enough && now_us() - start < BURST_US; i++) {
 		if (opt->stop && *opt->stop)
 			break;

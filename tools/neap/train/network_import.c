@@ -191,6 +191,10 @@ static int copy_graph(struct import *im)
 		return ne_fail(im->err, EINVAL,
 			       "%s: training takes networks of one input and one output",
 			       im->r->net.import);
+	if (s->n_state)
+		return ne_fail(im->err, EINVAL,
+			       "%s: it keeps values from run to run, which training does not",
+			       im->r->net.import);
 	NE_RETURN_IF(add_input(im));
 	for (uint32_t i = 0; i < s->n_node; i++) {
 		const struct ne_node *node = &s->node[i];
