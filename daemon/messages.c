@@ -7,6 +7,7 @@
 #include "daemon/log.h"
 #include "daemon/rings.h"
 #include "daemon/server.h"
+#include "daemon/stream.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -247,7 +248,11 @@ static int open_model(struct session *s, const char *name, struct neap_msg_model
 	if (i == SESSION_MAX_MODELS)
 		return ne_fail(err, EMFILE, "a session opens at most %u models",
 			       SESSION_MAX_MODELS);
-	s->model[i] = (struct model_handle){session_new_handle(s, i), m, m->current->io.id};
+	s->model[i] = (struct model_handle){
+		.handle = session_new_handle(s, i),
+		.model = m,
+		.io_id = m->current->io.id,
+	};
 	m->users++;
 	ret->handle = s->model[i].handle;
 	describe_model(m->current, ret);
@@ -277,6 +282,7 @@ static int on_model_close(struct session *s, const struct neap_msg_handle *m)
 	h = session_model(s, m->handle);
 	if (h) {
 		h->model->users--;
+		stream_unref(h->stream);
 		*h = (struct model_handle){0};
 	}
 	pthread_mutex_unlock(&s->server->lock);

@@ -125,7 +125,7 @@ int protocol_check_sqe(const struct neap_sqe *sqe, struct ne_error *err)
 			return ne_fail(err, EINVAL, "a cancel entry has fields besides user_data");
 		return 0;
 	}
-	if (sqe->flags & ~(unsigned)NEAP_SQE_STRICT)
+	if (sqe->flags & ~(unsigned)(NEAP_SQE_STRICT | NEAP_SQE_ANEW))
 		return ne_fail(err, EINVAL, "unknown flags 0x%x", sqe->flags);
 	if (sqe->in_offset % NE_ALIGN || sqe->out_offset % NE_ALIGN)
 		return ne_fail(err, EINVAL, "an offset is not a multiple of %u", NE_ALIGN);

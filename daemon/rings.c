@@ -9,6 +9,7 @@
 #include "daemon/rings.h"
 #include "daemon/log.h"
 #include "daemon/server.h"
+#include "daemon/stream.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,8 @@ void rings_release(struct request *rq, struct request_references *ret)
 	rq->in = rq->out = NULL;
 	rq->model->users--;
 	rq->model = NULL;
+	stream_unref(rq->stream);
+	rq->stream = NULL;
 	rq->next_free = s->rings.free_request;
 	s->rings.free_request = rq;
 	s->rings.in_flight--;
@@ -164,23 +167,39 @@ static void post_status(struct session *s, uint64_t user_data, int status, int64
 
 /* ---- submissions ---- */
 
-static void take_cancel(struct session *s, uint64_t user_data, int64_t now_ns)
+/* A request that was not started, in the scheduler or parked in its stream; NULL: there is none. */
+static struct request *find_waiting(const struct rings *r, uint64_t user_data)
 {
-	struct rings *r = &s->rings;
-
 	for (uint32_t i = 0; i < r->queue.n; i++) {
 		struct request *rq = (struct request *)(void *)r->queue.heap[i];
-		struct request_references held;
 
-		if (rq->user_data != user_data)
-			continue;
-		sched_remove(&s->server->sched, &r->queue, &rq->item);
-		rings_release(rq, &held);
-		request_references_drop(&held);
-		s->server->metrics.cancelled++;
-		post_status(s, user_data, -ECANCELED, now_ns);
-		return;
+		if (rq->user_data == user_data)
+			return rq;
 	}
+	for (uint32_t i = 0; i < r->entries; i++)
+		if (r->request[i].parked && r->request[i].user_data == user_data)
+			return &r->request[i];
+	return NULL;
+}
+
+static void take_cancel(struct session *s, uint64_t user_data, int64_t now_ns)
+{
+	struct request *rq = find_waiting(&s->rings, user_data);
+	struct request_references held;
+
+	if (!rq)
+		return;
+	if (rq->parked) {
+		stream_unpark(rq->stream, rq);
+	} else {
+		sched_remove(&s->server->sched, &s->rings.queue, &rq->item);
+		if (rq->stream)
+			stream_end_turn(rq->stream);
+	}
+	rings_release(rq, &held);
+	request_references_drop(&held);
+	s->server->metrics.cancelled++;
+	post_status(s, user_data, -ECANCELED, now_ns);
 }
 
 /* Resolves handles and checks ranges; takes no reference. */
@@ -212,6 +231,12 @@ static int resolve(struct session *s, const struct neap_sqe *sqe, struct request
 	    !protocol_range_fits(sqe->out_offset, v->io.out_bytes, rq->out->map.bytes))
 		return -EINVAL;
 	rq->item.least_us = v->least_us;
+	*why = "no memory for a stream";
+	if (ne_program_states(v->program) && !h->stream)
+		h->stream = stream_new(s);
+	if (ne_program_states(v->program) && !h->stream)
+		return -ENOMEM;
+	rq->stream = h->stream;
 	return 0;
 }
 
@@ -226,6 +251,7 @@ static void fill_request(struct request *rq, const struct neap_sqe *sqe, int64_t
 	rq->min_accuracy = sqe->min_accuracy / 10000.0f;
 	rq->confidence = sqe->confidence == UINT16_MAX ? 2.0f : sqe->confidence / 10000.0f;
 	rq->strict = sqe->flags & NEAP_SQE_STRICT;
+	rq->anew = sqe->flags & NEAP_SQE_ANEW;
 }
 
 static void take_run(struct session *s, const struct neap_sqe *sqe, int64_t now_ns)
@@ -233,12 +259,16 @@ static void take_run(struct session *s, const struct neap_sqe *sqe, int64_t now_
 	struct rings *r = &s->rings;
 	struct request *rq = r->free_request;
 	const char *why;
-	int status = resolve(s, sqe, rq, &why);
+	int status;
+
+	rq->stream = NULL;
+	status = resolve(s, sqe, rq, &why);
 
 	s->server->metrics.requests++;
 	if (status < 0) {
 		rq->model = NULL;
 		rq->in = rq->out = NULL;
+		rq->stream = NULL;
 		s->server->metrics.failed++;
 		s->server->metrics.bad_entries += status == -EINVAL;
 		s->metrics.failed++;
@@ -253,7 +283,8 @@ static void take_run(struct session *s, const struct neap_sqe *sqe, int64_t now_
 	__atomic_fetch_add(&rq->out->refs, 1, __ATOMIC_RELAXED);
 	r->in_flight++;
 	s->server->in_flight++;
-	sched_push(&s->server->sched, &r->queue, &rq->item);
+	if (!stream_ref(rq->stream) || stream_take_turn(rq->stream, rq))
+		sched_push(&s->server->sched, &r->queue, &rq->item);
 }
 
 static void take_one(struct session *s, const struct neap_sqe *sqe, int64_t now_ns)

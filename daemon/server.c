@@ -40,13 +40,13 @@ int server_charge(struct server *srv, struct session *s, uint64_t bytes, struct 
 	struct account *a = s->account;
 
 	if (s->bytes + bytes > SESSION_MAX_BYTES)
-		return ne_fail(err, EDQUOT, "a session has at most %llu MiB of shared memory",
+		return ne_fail(err, EDQUOT, "a session has at most %llu MiB of memory",
 			       (unsigned long long)(SESSION_MAX_BYTES >> 20));
 	if (__atomic_load_n(&a->bytes, __ATOMIC_RELAXED) + bytes > SERVER_MAX_BYTES_PER_UID)
-		return ne_fail(err, EDQUOT, "a user has at most %llu MiB of shared memory",
+		return ne_fail(err, EDQUOT, "a user has at most %llu MiB of memory",
 			       (unsigned long long)(SERVER_MAX_BYTES_PER_UID >> 20));
 	if (__atomic_load_n(&srv->bytes, __ATOMIC_RELAXED) + bytes > SERVER_MAX_BYTES)
-		return ne_fail(err, EDQUOT, "the daemon's %llu MiB of shared memory are used up",
+		return ne_fail(err, EDQUOT, "the daemon's %llu MiB of memory for clients are used up",
 			       (unsigned long long)(SERVER_MAX_BYTES >> 20));
 	s->bytes += bytes;
 	__atomic_fetch_add(&a->bytes, bytes, __ATOMIC_RELAXED);

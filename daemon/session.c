@@ -6,6 +6,7 @@
 #include "daemon/log.h"
 #include "daemon/rings.h"
 #include "daemon/server.h"
+#include "daemon/stream.h"
 #include "daemon/transport/device.h"
 
 #include <stdio.h>
@@ -141,17 +142,28 @@ void session_wake(struct session *s)
 
 /* ---- the end ---- */
 
+static void drop_request(struct request *rq)
+{
+	struct request_references held;
+
+	rings_release(rq, &held);
+	request_references_drop(&held);
+}
+
 static void drop_queued(struct session *s)
 {
 	struct rings *r = &s->rings;
 
+	for (uint32_t i = 0; i < r->entries; i++)
+		if (r->request[i].parked) {
+			stream_unpark(r->request[i].stream, &r->request[i]);
+			drop_request(&r->request[i]);
+		}
 	while (r->queue.n) {
 		struct request *rq = (struct request *)(void *)r->queue.heap[0];
-		struct request_references held;
 
 		sched_remove(&s->server->sched, &r->queue, &rq->item);
-		rings_release(rq, &held);
-		request_references_drop(&held);
+		drop_request(rq);
 	}
 }
 
@@ -165,6 +177,7 @@ static void drop_handles(struct session *s)
 	for (uint32_t i = 0; i < SESSION_MAX_MODELS; i++) {
 		if (s->model[i].handle)
 			s->model[i].model->users--;
+		stream_unref(s->model[i].stream);
 		s->model[i] = (struct model_handle){0};
 	}
 }

@@ -30,6 +30,7 @@
 
 struct server;
 struct session;
+struct stream;
 
 /* What one user has, over all sessions; in the server's table. */
 struct account {
@@ -62,6 +63,10 @@ struct request {
 	int64_t taken_ns;               /* from the ring */
 	float min_accuracy, confidence; /* confidence: 0 = the model's, > 1 = never */
 	bool strict, queued;
+	struct stream *stream; /* reference; NULL: the model keeps nothing */
+	struct request *next_parked;
+	bool parked; /* waits for its turn in the stream, not in the scheduler */
+	bool anew;   /* begins the stream */
 };
 
 struct buffer_handle {
@@ -72,7 +77,8 @@ struct buffer_handle {
 struct model_handle {
 	uint32_t handle; /* 0 = free */
 	struct model *model;
-	uint64_t io_id; /* what the client was told of inputs and outputs */
+	uint64_t io_id;        /* what the client was told of inputs and outputs */
+	struct stream *stream; /* reference; NULL until one is needed */
 };
 
 /* The daemon's side of a ring pair; all guarded. */

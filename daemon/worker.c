@@ -14,6 +14,7 @@
 #include "daemon/worker.h"
 #include "daemon/log.h"
 #include "daemon/rings.h"
+#include "daemon/stream.h"
 
 #include <math.h>
 #include <sched.h>
@@ -49,6 +50,7 @@ struct run {
 	double run_us;          /* measured; finer than what the completion tells */
 	enum ne_reason reason;
 	bool below_floor;
+	bool began; /* a stream */
 };
 
 /* ---- looking for work; all with the lock held ---- */
@@ -272,14 +274,22 @@ static void decide(struct server *srv, struct run *run, int64_t now_ns)
 		.strict = rq->strict,
 	};
 
+	/* a stream that goes on stays at its level */
+	const struct stream *st = rq->stream && rq->stream->begun && !rq->anew &&
+						  rq->stream->generation == run->version->generation
+					  ? rq->stream
+					  : NULL;
+
 	server_follow_state(srv, now_ns / 1000);
 	latency_us = srv->governor.budget.latency_us;
 	run->latency_end_ns = latency_us ? rq->taken_ns + (int64_t)latency_us * 1000 : INT64_MAX;
 	gr.left_us = rq->deadline_ns == SCHED_NO_DEADLINE ? NE_GOV_NO_DEADLINE
 							  : (rq->deadline_ns - now_ns) / 1000;
 	gr.backlog_us = backlog_us(srv, run, left_us(run, now_ns), now_ns);
-	ne_governor_decide(&srv->governor, run->version->level, run->version->n_level, &gr,
-			   now_ns / 1000, &run->decision);
+	ne_governor_decide(&srv->governor, run->version->level + (st ? st->level : 0),
+			   st ? 1 : run->version->n_level, &gr, now_ns / 1000, &run->decision);
+	if (st)
+		run->decision.level = st->level;
 	run->reason = run->decision.reason;
 }
 
@@ -323,8 +333,18 @@ static int compute(struct run *run, struct ne_result *result)
 		in[i] = in_block + io->io[i].offset;
 	for (uint32_t i = 0; i < io->n_out; i++)
 		out[i] = mine->scratch + io->io[io->n_in + i].offset;
+	if (rq->stream) {
+		NE_RETURN_IF(stream_prepare(rq->stream, run->version, rq->anew));
+		ne_context_set_state(mine->context, rq->stream->state);
+	}
 	r = ne_run(run->version->program, mine->context, run->decision.level, in, out, &hooks,
 		   result);
+	if (rq->stream) {
+		ne_context_set_state(mine->context, NULL);
+		run->began = r >= 0 && !rq->stream->begun;
+		rq->stream->begun |= r >= 0;
+		rq->stream->level = run->decision.level;
+	}
 	/* Only now: the client never sees half an answer, nor one that nobody asked for any more. */
 	if (r >= 0 && !__atomic_load_n(&rq->session->ended, __ATOMIC_RELAXED))
 		copy_out((char *)rq->out->map.addr + rq->out_offset, mine->scratch, io->out_bytes);
@@ -351,6 +371,7 @@ static void describe_answer(const struct run *run, const struct ne_result *resul
 	cqe->width_permille = l->width_permille;
 	cqe->reason = (uint8_t)run->reason;
 	cqe->flags = run->decision.degraded || run->below_floor ? NEAP_CQE_DEGRADED : 0;
+	cqe->flags |= run->began ? NEAP_CQE_BEGAN : 0;
 	cqe->accuracy =
 		per_10000(ne_program_level(run->version->program, (uint32_t)level)->accuracy);
 	cqe->confidence = per_10000(result->top);
@@ -405,6 +426,15 @@ static bool finish(struct server *srv, struct run *run, struct neap_cqe *cqe)
 	return wake;
 }
 
+/* A request got its stream, or none, when it was taken; the model may have been replaced since. With
+ * the lock held. */
+static int check_stream(const struct run *run)
+{
+	if (!run->rq->stream)
+		return ne_program_states(run->version->program) ? -ESTALE : 0;
+	return stream_charge(run->rq->stream, run->version);
+}
+
 /* Serves @rq; called and returns with the lock held. */
 static void serve(struct worker *w, struct request *rq)
 {
@@ -423,6 +453,9 @@ static void serve(struct worker *w, struct request *rq)
 	} else {
 		run.version = model_version_ref(rq->model->current);
 		cqe.generation = run.version->generation;
+		cqe.status = check_stream(&run);
+	}
+	if (cqe.status == 0) {
 		decide(srv, &run, start);
 		cqe.status = run.decision.error;
 	}
@@ -454,6 +487,8 @@ static void serve(struct worker *w, struct request *rq)
 	}
 	cqe.done_ns = (uint64_t)end;
 	wake = finish(srv, &run, &cqe);
+	if (rq->stream)
+		stream_end_turn(rq->stream);
 	rings_release(rq, &held);
 	quiet = srv->quiet;
 	srv->quiet = false;

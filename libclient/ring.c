@@ -319,7 +319,8 @@ static void slot_fill(struct slot *s, const struct neap_request *rq)
 	s->sqe = (struct neap_sqe){
 		.user_data = rq->user_data,
 		.op = NEAP_SQE_RUN,
-		.flags = rq->strict ? NEAP_SQE_STRICT : 0,
+		.flags = (uint16_t)((rq->strict ? NEAP_SQE_STRICT : 0) |
+				    (rq->begin_stream ? NEAP_SQE_ANEW : 0)),
 		.in_offset = rq->in_offset,
 		.out_offset = rq->out_offset,
 		.min_accuracy = permyriad(rq->min_accuracy),
@@ -438,6 +439,7 @@ static void complete(struct neap *n, const struct neap_cqe *c)
 		.degraded = c->flags & NEAP_CQE_DEGRADED,
 		.late = c->flags & NEAP_CQE_LATE,
 		.energy_measured = c->flags & NEAP_CQE_MEASURED,
+		.stream_began = c->flags & NEAP_CQE_BEGAN,
 		.accuracy = (float)c->accuracy / 10000,
 		.confidence = (float)c->confidence / 10000,
 		.top_index = c->top_index,

@@ -144,6 +144,9 @@ struct neap_request {
 	float min_accuracy; /* floor of expected accuracy, 0..1; wins over energy, not over time */
 	float confidence;   /* leave at an exit this sure, 0..1; 0 = the model's; > 1 = never */
 	bool strict;        /* -ETIME at once rather than a late answer */
+	/* A model that keeps values from run to run does so for each neap_model_open(): its requests are
+	 * one stream, run in the order of submission, at the level that the first was given. */
+	bool begin_stream; /* forget what was kept, choose the level anew */
 	uint64_t user_data;
 };
 
@@ -156,6 +159,8 @@ struct neap_completion {
 	bool degraded;        /* nothing fitted: this is the smallest level */
 	bool late;            /* after the deadline */
 	bool energy_measured; /* else modelled */
+	bool stream_began;    /* nothing was kept from before: the first of a stream, or the model was
+			       * replaced, or the daemon was started again */
 	float accuracy;       /* expected */
 	float confidence;     /* largest probability of the answer */
 	uint32_t top_index;

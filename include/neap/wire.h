@@ -146,7 +146,10 @@ struct neap_msg_goodbye {
  * request completes as ever, with -ECANCELED if it had not been started. A client keeps its RUN
  * entries without a consumed completion at or below the ring's entries. */
 enum neap_sqe_op { NEAP_SQE_RUN = 1, NEAP_SQE_CANCEL = 2 };
-enum neap_sqe_flags { NEAP_SQE_STRICT = 1 };
+enum neap_sqe_flags {
+	NEAP_SQE_STRICT = 1,
+	NEAP_SQE_ANEW = 2, /* begins a new stream, where the model keeps values from run to run */
+};
 
 struct neap_sqe {
 	uint64_t user_data;
@@ -166,6 +169,7 @@ enum neap_cqe_flags {
 	NEAP_CQE_DEGRADED = 1, /* nothing fitted, or the floor could not be kept */
 	NEAP_CQE_MEASURED = 2, /* energy_uj was measured, else modelled */
 	NEAP_CQE_LATE = 4,     /* answered after the deadline */
+	NEAP_CQE_BEGAN = 8,    /* first run of a stream: the model kept nothing from before */
 };
 
 struct neap_cqe {
