@@ -46,7 +46,8 @@ int server_charge(struct server *srv, struct session *s, uint64_t bytes, struct 
 		return ne_fail(err, EDQUOT, "a user has at most %llu MiB of memory",
 			       (unsigned long long)(SERVER_MAX_BYTES_PER_UID >> 20));
 	if (__atomic_load_n(&srv->bytes, __ATOMIC_RELAXED) + bytes > SERVER_MAX_BYTES)
-		return ne_fail(err, EDQUOT, "the daemon's %llu MiB of memory for clients are used up",
+		return ne_fail(err, EDQUOT,
+			       "the daemon's %llu MiB of memory for clients are used up",
 			       (unsigned long long)(SERVER_MAX_BYTES >> 20));
 	s->bytes += bytes;
 	__atomic_fetch_add(&a->bytes, bytes, __ATOMIC_RELAXED);

@@ -29,10 +29,11 @@ static int take_options(const struct ne_model *m, const struct ne_stream_options
 	for (uint32_t i = 1; !axis && i < t->shape.rank; i++)
 		axis = t->shape.dim[i] > 1 ? (int32_t)i : 0;
 	if (axis < 1 || (uint32_t)axis >= t->shape.rank)
-		return ne_fail(err, EINVAL,
-			       "input '%.80s' has no axis %d that could slide: after the batch it has "
-			       "axes 1 to %d",
-			       t->name, axis, (int)t->shape.rank - 1);
+		return ne_fail(
+			err, EINVAL,
+			"input '%.80s' has no axis %d that could slide: after the batch it has "
+			"axes 1 to %d",
+			t->name, axis, (int)t->shape.rank - 1);
 	if (o->step < 1 || o->step >= t->shape.dim[axis])
 		return ne_fail(err, EINVAL,
 			       "a step of %d along axis %d of input '%.80s': 1 to %d are possible, "
@@ -218,8 +219,7 @@ int ne_stream_model(const struct ne_model *m, const struct ne_stream_options *o,
 	u.fill = (uint32_t)((first.length + first.fresh - 1) / first.fresh);
 	t = calloc(m->graph.n_tensor + 1u, sizeof(*t));
 	n = calloc(m->graph.n_node + 1u, sizeof(*n));
-	r = t && n ? make(m, o, first, t, n, ret, &u, err)
-		   : ne_fail(err, ENOMEM, "out of memory");
+	r = t && n ? make(m, o, first, t, n, ret, &u, err) : ne_fail(err, ENOMEM, "out of memory");
 	free(t);
 	free(n);
 	if (r == 0 && ret_summary)

@@ -24,7 +24,8 @@ struct ne_stream_options {
 
 struct ne_stream_summary {
 	int32_t axis, window, step;
-	uint32_t nodes, sliding; /* nodes that depend on the input; those computed for new rows only */
+	uint32_t nodes,
+		sliding; /* nodes that depend on the input; those computed for new rows only */
 	uint32_t states;
 	/* Runs from a reset until the answer is the full model's: the window is filled. */
 	uint32_t fill;

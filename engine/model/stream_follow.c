@@ -172,8 +172,7 @@ static struct verdict follow_pick(const struct follower *f, const struct ne_node
 				  struct ne_track x)
 {
 	for (uint32_t k = 1; k < n->n_in; k++)
-		if (n->in[k] != NE_NONE &&
-		    (f->t[n->in[k]].motion != NE_FIXED || k - 1 == x.axis))
+		if (n->in[k] != NE_NONE && (f->t[n->in[k]].motion != NE_FIXED || k - 1 == x.axis))
 			return no("picks rows of the window");
 	return same(x);
 }
@@ -277,9 +276,9 @@ static void follow(struct follower *f, const struct ne_node *n, struct ne_node_t
 	ret->why = v.why;
 	ret->before = v.before;
 	for (uint32_t k = 0; k < n->n_out; k++)
-		f->t[n->out[k]] = ret->slides ? v.y
-					      : (struct ne_track){
-							.motion = fixed ? NE_FIXED : NE_WHOLE};
+		f->t[n->out[k]] =
+			ret->slides ? v.y
+				    : (struct ne_track){.motion = fixed ? NE_FIXED : NE_WHOLE};
 	if (!ret->slides)
 		keep_whole(f, n);
 	for (uint32_t k = 0; ret->slides && k < n->n_in; k++)

@@ -159,10 +159,10 @@ struct neap_completion {
 	bool degraded;        /* nothing fitted: this is the smallest level */
 	bool late;            /* after the deadline */
 	bool energy_measured; /* else modelled */
-	bool stream_began;    /* nothing was kept from before: the first of a stream, or the model was
+	bool stream_began; /* nothing was kept from before: the first of a stream, or the model was
 			       * replaced, or the daemon was started again */
-	float accuracy;       /* expected */
-	float confidence;     /* largest probability of the answer */
+	float accuracy;    /* expected */
+	float confidence;  /* largest probability of the answer */
 	uint32_t top_index;
 	uint32_t queue_us, run_us; /* waiting for a worker; computing */
 	uint32_t run_ns;           /* run_us, finer; UINT32_MAX where it is longer than fits */

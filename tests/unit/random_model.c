@@ -412,7 +412,8 @@ static uint32_t add_trunk_op(struct maker *k, uint32_t x)
 	case 8:
 		return large ? add_pool(k, x) : add_pad(k, x);
 	case 9:
-		return s->rank == 4 && !(k->slides && rng_below(k->r, 3)) ? add_transpose(k, x) : add_unary(k, x);
+		return s->rank == 4 && !(k->slides && rng_below(k->r, 3)) ? add_transpose(k, x)
+									  : add_unary(k, x);
 	case 10:
 		return large ? add_pool(k, x) : add_concat(k, x);
 	default:

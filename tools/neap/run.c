@@ -37,7 +37,8 @@ static bool parse(struct run *r, int argc, char **argv, int *ret_exit)
 		.command = "run",
 		.about = "Runs a model once, or N times where the inputs have N samples in front.\n"
 			 "Types and shapes must be the model's (see neap inspect); nothing is "
-			 "converted.\nA model that keeps values from run to run takes the samples as "
+			 "converted.\nA model that keeps values from run to run takes the samples "
+			 "as "
 			 "one stream.",
 		.word_name = "MODEL",
 		.word = &r->model,

@@ -35,15 +35,15 @@ static bool parse(struct stream *s, int argc, char **argv, int *ret_exit)
 			 "Give outputs that slide whole, not their new rows alone."),
 		OPT_FLAG("verbose", 'v', &s->verbose,
 			 "Tell which operators run over their whole window, and why."),
-		OPT_FLAG("no-rans", 0, &s->no_rans,
-			 "Store 8-bit weights without entropy coding."),
+		OPT_FLAG("no-rans", 0, &s->no_rans, "Store 8-bit weights without entropy coding."),
 		OPT_FLAG("f16", 0, &s->f16, "Store f32 weights as f16 (lossy)."),
 	};
 	const struct command_options o = {
 		.command = "stream",
-		.about = "Turns a model over a window that slides along its input into one that "
-			 "takes only the\nrows that are new and keeps the rest from run to run. Its "
-			 "answers are the full\nmodel's once the window has filled.",
+		.about =
+			"Turns a model over a window that slides along its input into one that "
+			"takes only the\nrows that are new and keeps the rest from run to run. Its "
+			"answers are the full\nmodel's once the window has filled.",
 		.word_name = "MODEL",
 		.word = &s->model,
 		.n_word = 1,
