@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Concatenation: runs of each input copied side by side; s8 inputs of another quantisation go
- * through a table on the way. */
+ * through a table on the way. Inputs that the plan had made in place need nothing. */
 #include "engine/plan/plan.h"
 #include "engine/op/op.h"
 
@@ -98,8 +98,9 @@ NE_OP_LOWER(concat)
 	const struct ne_shape *ys = &lw->shape[lw->y];
 	uint32_t axis = (uint32_t)n->attr.axis;
 	size_t elem = ne_dtype_size(lw->g->tensor[lw->y].dtype), outer = 1, inner = elem, at = 0;
+	size_t moved = 0;
 	bool s8 = lw->g->tensor[lw->y].dtype == NE_S8;
-	struct concat_args c = {.y = lw->ref[lw->y], .n = n->n_in, .lut = lw->k->lut_s8};
+	struct concat_args c = {.y = lw->ref[lw->y], .lut = lw->k->lut_s8};
 	struct ne_quant qy = ne_lower_quant(lw, lw->y);
 	struct part *part = ne_pool_alloc(lw->pool, n->n_in * sizeof(*part));
 
@@ -111,23 +112,27 @@ NE_OP_LOWER(concat)
 		inner *= (size_t)ys->dim[i];
 	for (uint32_t k = 0; k < n->n_in; k++) {
 		struct ne_quant qx = ne_lower_quant(lw, n->in[k]);
+		struct part *p = &part[c.n];
 		int8_t table[256];
 
-		part[k].x = lw->ref[n->in[k]];
-		part[k].bytes = (size_t)lw->shape[n->in[k]].dim[axis] * inner;
-		part[k].at = at;
-		at += part[k].bytes;
+		*p = (struct part){.x = lw->ref[n->in[k]], .at = at};
+		p->bytes = (size_t)lw->shape[n->in[k]].dim[axis] * inner;
+		at += p->bytes;
+		if (p->x.base == c.y.base && p->x.offset == c.y.offset + p->at)
+			continue; /* it is there already */
+		c.n++;
+		moved += outer * p->bytes;
 		if (ne_quant_equal(qx, qy))
 			continue;
 		if (!s8 || !(qx.scale > 0) || !(qy.scale > 0))
 			return ne_node_fail(lw->err, EINVAL, n,
 					    "input %u and the output have different scales", k);
 		ne_rescale_table(table, qx, qy);
-		part[k].table = ne_lower_table(lw, table, sizeof(table));
-		if (!part[k].table)
+		p->table = ne_lower_table(lw, table, sizeof(table));
+		if (!p->table)
 			return ne_lower_no_memory(lw, n);
 	}
 	c.part = part;
 	c.run = at;
-	return ne_lower_step(lw, run_concat, &c, sizeof(c), outer, 64, outer * at, lw->y);
+	return ne_lower_step(lw, run_concat, &c, sizeof(c), outer, 64, moved, lw->y);
 }

@@ -33,7 +33,10 @@ struct planner {
 	uint8_t *needed;                            /* [n_tensor] by the level's exit */
 	uint32_t *next; /* [n_tensor] state whose next value is written in place, or NE_NONE */
 	uint32_t *producer, *users, *user; /* [n_tensor] nodes; how many read it, the last one */
-	uint32_t *root;                    /* [n_tensor] whose memory it has */
+	uint32_t *root; /* [n_tensor] whose values it has in another shape (reshape), or itself */
+	/* [n_tensor] of a root: the concat in whose memory it is made, or NE_NONE; and where */
+	uint32_t *join;
+	size_t *join_offset;
 	struct ne_shape *shape;
 	struct ne_ref *ref;
 	struct ne_arena_item *item; /* [n_tensor] */
@@ -53,6 +56,8 @@ static void planner_done(struct planner *p)
 	free(p->users);
 	free(p->user);
 	free(p->root);
+	free(p->join);
+	free(p->join_offset);
 	free(p->shape);
 	free(p->ref);
 	free(p->item);
@@ -74,13 +79,15 @@ static int planner_init(struct planner *p, struct ne_lower *lw, uint32_t depth)
 	p->users = calloc(tensors, sizeof(*p->users));
 	p->user = calloc(tensors, sizeof(*p->user));
 	p->root = calloc(tensors, sizeof(*p->root));
+	p->join = calloc(tensors, sizeof(*p->join));
+	p->join_offset = calloc(tensors, sizeof(*p->join_offset));
 	p->shape = calloc(tensors, sizeof(*p->shape));
 	p->ref = calloc(tensors, sizeof(*p->ref));
 	p->item = calloc(tensors, sizeof(*p->item));
 	p->item_of = calloc(tensors, sizeof(*p->item_of));
 	if (!p->trunk_needs || !p->exit_needs || !p->placed || !p->needed || !p->next ||
-	    !p->producer || !p->users || !p->user || !p->root || !p->shape || !p->ref || !p->item ||
-	    !p->item_of) {
+	    !p->producer || !p->users || !p->user || !p->root || !p->join || !p->join_offset ||
+	    !p->shape || !p->ref || !p->item || !p->item_of) {
 		planner_done(p);
 		return ne_fail(lw->err, ENOMEM, "out of memory building a plan");
 	}
@@ -226,6 +233,61 @@ static void share_memory(struct planner *p)
 	}
 }
 
+/* Where inputs follow each other in the concat's output whole, not row by row. */
+static bool joins_whole(const struct planner *p, const struct ne_node *n)
+{
+	const struct ne_shape *y = &p->shape[n->out[0]];
+
+	for (int32_t i = 0; i < n->attr.axis; i++)
+		if (y->dim[i] != 1)
+			return false;
+	return true;
+}
+
+/* Input @x of a concat that can be made right where the concat wants it, at @offset. What other
+ * inputs were made in stays where it is: joins never lead to joins. */
+static void join(struct planner *p, uint32_t x, uint32_t y, size_t offset)
+{
+	uint32_t r = p->root[x];
+
+	if (p->producer[r] == NE_NONE || p->join[r] != NE_NONE)
+		return;
+	if (!ne_quant_equal(ne_lower_quant(p->lw, x), ne_lower_quant(p->lw, y)))
+		return;
+	p->join[r] = y;
+	p->join_offset[r] = offset;
+	p->join[y] = y;
+}
+
+/* Concats along the first axis that is longer than 1: what they join is made in place. */
+static void join_memory(struct planner *p)
+{
+	for (uint32_t t = 0; t < p->g->n_tensor; t++)
+		p->join[t] = NE_NONE;
+	for (uint32_t i = 0; i < p->n_entry; i++) {
+		const struct ne_node *n = &p->g->node[p->entry[i].node];
+		size_t offset = 0;
+
+		if (n->op != NE_OP_CONCAT || !joins_whole(p, n))
+			continue;
+		for (uint32_t k = 0; k < n->n_in; k++) {
+			join(p, n->in[k], n->out[0], offset);
+			offset += ne_shape_elements(&p->shape[n->in[k]]) *
+				  ne_dtype_size(p->g->tensor[n->in[k]].dtype);
+		}
+	}
+}
+
+/* The tensor that has memory of its own, of which @tensor has a part or all. */
+static uint32_t home_of(const struct planner *p, uint32_t tensor, size_t *ret_offset)
+{
+	uint32_t r = p->root[tensor];
+	bool joined = p->join[r] != NE_NONE;
+
+	*ret_offset = joined ? p->join_offset[r] : 0;
+	return joined ? p->join[r] : r;
+}
+
 /* ---- places ---- */
 
 static void level_shapes(struct planner *p)
@@ -242,7 +304,8 @@ static void level_shapes(struct planner *p)
 static void touch(struct planner *p, uint32_t tensor, uint32_t position)
 {
 	struct ne_arena_item *it;
-	uint32_t root = p->root[tensor];
+	size_t offset;
+	uint32_t root = home_of(p, tensor, &offset);
 
 	if (p->producer[root] == NE_NONE) /* an input or a constant: not in the arena */
 		return;
@@ -286,7 +349,8 @@ static void find_lifetimes(struct planner *p)
 
 		/* written within, read at the end: touching only ever moves `last` on from there */
 		for (uint32_t k = 0; k < p->g->exit[e].n_out; k++) {
-			uint32_t root = p->root[p->g->exit[e].out[k]];
+			size_t offset;
+			uint32_t root = home_of(p, p->g->exit[e].out[k], &offset);
 
 			if (p->item_of[root] != NE_NONE)
 				p->item[p->item_of[root]].last =
@@ -362,9 +426,15 @@ static int place_tensors(struct planner *p, size_t *ret_arena)
 							      p->item[p->item_of[t]].offset}
 					    : (struct ne_ref){NE_BASE_NEXT,
 							      p->lw->state[p->next[t]].offset};
-	for (uint32_t t = 0; t < g->n_tensor; t++)
-		if (p->root[t] != t)
-			p->ref[t] = p->ref[p->root[t]];
+	for (uint32_t t = 0; t < g->n_tensor; t++) {
+		size_t offset;
+		uint32_t home = home_of(p, t, &offset);
+
+		if (home != t) {
+			p->ref[t] = p->ref[home];
+			p->ref[t].offset += offset;
+		}
+	}
 	return 0;
 }
 
@@ -455,6 +525,7 @@ static int build(struct planner *p, struct ne_plan *plan)
 	fuse(p);
 	share_memory(p);
 	level_shapes(p);
+	join_memory(p);
 	find_lifetimes(p);
 	NE_RETURN_IF(place_tensors(p, &plan->arena_bytes));
 	lw->shape = p->shape;
