@@ -187,12 +187,152 @@ static void test_random(void **state)
 	assert_true(!s8 || sum.exact == sum.compared);
 }
 
+/* ---- by hand ---- */
+
+#define T 30
+#define F 6
+
+/*
+ * Valid convolutions in time with a crop beside them (a residual of another delay), a dilated
+ * depthwise one, a stride of 2 and rows of 5 classes: everything slides.
+ */
+static struct ne_model *rows_model(void)
+{
+	struct ne_attr crop = {.groups = 1,
+			       .slice = {.size = {1, T - 4, F, 8}, .step = {1, 1, 1, 1}}};
+	struct ne_attr dw = {.groups = 1, .window = {3, 3, 2, 1, 3, 1, 0, 1, 0, 1}};
+	struct ne_attr soft = {.groups = 1, .axis = 2};
+	uint32_t x, a, b, w;
+	struct ne_model *m;
+	struct ne_graph g;
+
+	ne_graph_init(&g);
+	x = b_input(&g, SHAPE(1, T, F, 3));
+	a = b_conv(&g, x, 8, 1, 1, 0);
+	w = b_const(&g, SHAPE(8, 5, 1, 8), -0.4f, 0.4f);
+	b = B_NODE(&g, NE_OP_CONV, (&(struct ne_attr){.groups = 1, .window = {5, 1, 1, 1, 1, 1}}),
+		   a, w);
+	crop.slice.begin[1] = 3;
+	a = B_NODE(&g, NE_OP_SLICE, &crop, a);
+	a = B_NODE(&g, NE_OP_ADD, NULL, a, b);
+	w = b_const(&g, SHAPE(3, 3, 8), -0.4f, 0.4f);
+	a = B_NODE(&g, NE_OP_DWCONV, &dw, a, w); /* (26 - 7) / 2 + 1 = 10 rows */
+	a = b_reshape(&g, a, SHAPE(1, 10, F * 8));
+	a = b_dense(&g, a, CLASSES);
+	b_exit(&g, B_NODE(&g, NE_OP_SOFTMAX, &soft, a));
+	m = model_of_graph(&g);
+	ne_graph_done(&g);
+	return m;
+}
+
+static int told;
+
+static void tell(void *user, const char *name, const char *op, const char *why)
+{
+	assert_true(*name && *op && *why);
+	assert_string_equal(op, user);
+	told++;
+}
+
+/* @whole: the outputs are the window's rows, else its last step / 2. */
+static void check_rows(int32_t step, bool whole)
+{
+	struct ne_stream_options o = {.step = step, .whole = whole, .node = tell};
+	struct rng r = {(uint64_t)step};
+	int32_t rows = whole ? 10 : step / 2;
+	float want[10][CLASSES], got[10][CLASSES];
+	struct rig g;
+
+	told = 0;
+	rig_init(&g, rows_model(), &o, &r);
+	assert_int_equal(told, 0);
+	assert_int_equal(g.u.sliding, g.u.nodes);
+	assert_int_equal(ne_program_output(g.stream, 0)->bytes, sizeof(got[0]) * (size_t)rows);
+	for (uint32_t i = 0; i < g.u.fill - 1 + STEPS; i++) {
+		size_t at = g.row * (size_t)step;
+
+		assert_int_equal(ne_run(g.stream, g.cs, 0, (const void *[]){g.rows + i * at},
+					(void *[]){got}, NULL, NULL),
+				 0);
+		if (i + 1 < g.u.fill)
+			continue;
+		assert_int_equal(ne_run(g.full, g.cf, 0,
+					(const void *[]){g.rows + (i + 1) * at - g.row * T},
+					(void *[]){want}, NULL, NULL),
+				 0);
+		for (int32_t k = 0; k < rows; k++)
+			for (int c = 0; c < CLASSES; c++)
+				assert_true(fabsf(want[10 - rows + k][c] - got[k][c]) <= 1e-6f);
+	}
+	rig_done(&g);
+}
+
+static void test_rows(void **state)
+{
+	(void)state;
+	for (int32_t step = 2; step <= 20; step += 2) {
+		check_rows(step, false);
+		check_rows(step, true);
+	}
+}
+
+/* A step that a stride does not divide: what comes after it is computed whole, and rightly. */
+static void test_odd_step(void **state)
+{
+	struct ne_stream_options o = {
+		.step = 3, .node = tell, .user = (void *)(uintptr_t) "dwconv"};
+	struct ne_model *m = rows_model(), *s;
+	struct ne_stream_summary u;
+
+	(void)state;
+	told = 0;
+	s = stream_of(m, &o, &u);
+	assert_int_equal(told, 1);
+	assert_true(u.sliding > 0 && u.sliding < u.nodes);
+	assert_int_equal(u.fill, T / 3);
+	assert_true(s->level[0].macs < m->level[0].macs);
+	assert_non_null(ne_model_get_note(s, "stream"));
+	ne_model_free(s);
+	ne_model_free(m);
+}
+
+static void refused(const struct ne_model *m, struct ne_stream_options o, const char *why)
+{
+	struct ne_error err = {""};
+	struct ne_model *s = NULL;
+
+	assert_int_equal(ne_stream_model(m, &o, &s, NULL, &err), -EINVAL);
+	assert_null(s);
+	if (!strstr(err.text, why))
+		fail_msg("\"%s\" does not say \"%s\"", err.text, why);
+}
+
+static void test_refused(void **state)
+{
+	struct ne_stream_options o = {.step = 2};
+	struct ne_model *m = rows_model(), *s = stream_of(m, &o, NULL);
+
+	(void)state;
+	refused(m, (struct ne_stream_options){.step = 0}, "step of 0");
+	refused(m, (struct ne_stream_options){.step = -4}, "step of -4");
+	refused(m, (struct ne_stream_options){.step = T}, "step of 30");
+	refused(m, (struct ne_stream_options){.step = 1, .axis = 4}, "no axis 4");
+	refused(m, (struct ne_stream_options){.step = 1, .axis = -1}, "no axis -1");
+	refused(m, (struct ne_stream_options){.step = 1, .input = 1}, "no input 1");
+	refused(s, o, "keeps values from run to run already");
+	ne_model_free(s);
+	ne_model_free(m);
+}
+
 int main(void)
 {
 	static bool f32 = false, s8 = true;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_prestate(test_random, &f32),
 		cmocka_unit_test_prestate(test_random, &s8),
+		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_odd_step),
+		cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
