@@ -21,8 +21,20 @@ static int check_types(const struct ne_graph *g, const struct ne_node *n, struct
 	return ne_check_uncut(g, n, err);
 }
 
+/* The last axis as it is: it may be cut. */
+static bool keeps_channels(const struct ne_graph *g, const struct ne_node *n)
+{
+	const struct ne_slice *s = &n->attr.slice;
+	uint32_t last = ne_node_in(g, n, 0)->shape.rank - 1;
+
+	return last < NE_MAX_RANK && s->begin[last] == 0 && s->step[last] == 1 &&
+	       s->size[last] == ne_node_in(g, n, 0)->shape.dim[last];
+}
+
 NE_OP_CHECK(slice)
 {
+	if (keeps_channels(g, n) && ne_node_in(g, n, 0)->dtype == ne_node_out(g, n)->dtype)
+		return ne_check_same_group(g, n, err);
 	return check_types(g, n, err);
 }
 
@@ -30,19 +42,21 @@ NE_OP_INFER(slice)
 {
 	const struct ne_slice *s = &n->attr.slice;
 
-	(void)g;
 	ret->rank = in[0].rank;
 	for (uint32_t i = 0; i < in[0].rank; i++) {
 		int64_t first = s->begin[i], size = s->size[i], step = s->step[i];
-		int64_t last = first + (size - 1) * step, dim = in[0].dim[i];
+		int64_t dim = in[0].dim[i], last;
 
+		if (i + 1 == in[0].rank && keeps_channels(g, n))
+			size = dim; /* at this level */
+		last = first + (size - 1) * step;
 		if (step == 0 || size < 1 || first < 0 || first >= dim || last < 0 || last >= dim)
 			return ne_node_fail(err, EINVAL, n,
 					    "axis %u of length %lld: %lld elements from %lld on by "
 					    "steps of %lld",
 					    i, (long long)dim, (long long)size, (long long)first,
 					    (long long)step);
-		ret->dim[i] = s->size[i];
+		ret->dim[i] = (int32_t)size;
 	}
 	return 0;
 }
@@ -205,8 +219,7 @@ static void slice_positions(const struct ne_lower *lw, const struct ne_node *n, 
 {
 	const struct ne_slice *s = &n->attr.slice;
 
-	(void)lw;
-	for (int32_t k = 0; k < s->size[axis]; k++)
+	for (int32_t k = 0; k < lw->shape[lw->y].dim[axis]; k++)
 		ret[k] = s->begin[axis] + k * s->step[axis];
 }
 
@@ -233,9 +246,51 @@ static int check_ranges(const struct ne_lower *lw, const struct ne_node *n)
 	return ne_node_fail(lw->err, EINVAL, n, "input and output have different scales");
 }
 
+/* ---- rows that lie together ---- */
+
+struct block_args {
+	struct ne_ref x, y;
+	size_t offset; /* bytes */
+};
+
+/* Units are bytes. */
+static void run_block(const struct ne_step *s, const struct ne_frame *f, uint32_t first, uint32_t n)
+{
+	const struct block_args *c = s->args;
+
+	memcpy((char *)ne_at(f, c->y) + first, (const char *)ne_at(f, c->x) + c->offset + first, n);
+}
+
+/* A slice of the first axis that is longer than 1, the others whole: one copy. False: it is none. */
+static bool is_block(const struct ne_lower *lw, const struct ne_node *n, size_t *ret_offset)
+{
+	const struct ne_shape *xs = &lw->shape[n->in[0]], *ys = &lw->shape[lw->y];
+	const struct ne_slice *s = &n->attr.slice;
+	uint32_t axis = 0;
+	size_t inner = ne_dtype_size(lw->g->tensor[lw->y].dtype);
+
+	while (axis + 1 < xs->rank && xs->dim[axis] == 1)
+		axis++;
+	if (!xs->rank || s->step[axis] != 1)
+		return false;
+	for (uint32_t i = axis + 1; i < xs->rank; i++) {
+		if (ys->dim[i] != xs->dim[i] || s->begin[i] || s->step[i] != 1)
+			return false;
+		inner *= (size_t)xs->dim[i];
+	}
+	*ret_offset = (size_t)s->begin[axis] * inner;
+	return true;
+}
+
 NE_OP_LOWER(slice)
 {
+	struct block_args b = {.x = lw->ref[n->in[0]], .y = lw->ref[lw->y]};
+	size_t bytes =
+		ne_shape_elements(&lw->shape[lw->y]) * ne_dtype_size(lw->g->tensor[lw->y].dtype);
+
 	NE_RETURN_IF(check_ranges(lw, n));
+	if (bytes <= UINT32_MAX && is_block(lw, n, &b.offset))
+		return ne_lower_step(lw, run_block, &b, sizeof(b), bytes, 16384, bytes, lw->y);
 	return lower_positions(lw, n, slice_positions);
 }
 
