@@ -18,14 +18,6 @@
 /* Fields of the schema's tables, in their order. */
 enum { MODEL_VERSION, MODEL_CODES, MODEL_SUBGRAPHS, MODEL_DESCRIPTION, MODEL_BUFFERS };
 enum { SUBGRAPH_TENSORS, SUBGRAPH_INPUTS, SUBGRAPH_OUTPUTS, SUBGRAPH_OPERATORS };
-enum { CODE_OLD, CODE_CUSTOM, CODE_VERSION, CODE_BUILTIN };
-enum {
-	OPERATOR_CODE,
-	OPERATOR_INPUTS,
-	OPERATOR_OUTPUTS,
-	OPERATOR_OPTIONS = 4,
-	OPERATOR_INTERMEDIATES = 8
-};
 
 bool tflite_is(const void *data, size_t bytes)
 {
@@ -86,57 +78,39 @@ static int add_inputs(struct tflite *t, const struct fb_table *subgraph)
 
 /* ---- operators ---- */
 
-/* The operator's number: newer files use a field of 32 bits, old ones one of 8. */
-static int operator_code(struct tflite *t, uint32_t index, char *custom, size_t size, int32_t *ret)
+/* Shapes being worked out: all inputs that are there, and output 0, are plain integers. */
+static bool is_of_integers(const struct tflite *t, const struct tflite_node *n)
 {
-	struct fb_table c;
+	const struct tflite_tensor *y = tflite_out(t, n, 0);
 
-	if (index >= t->code.n)
-		return ne_fail(t->err, EBADMSG, "no operator code %u in the file", index);
-	c = fb_vector_table(&t->code, index);
-	*ret = NE_MAX((int32_t)fb_s8(&c, CODE_OLD, 0), fb_s32(&c, CODE_BUILTIN, 0));
-	fb_string(&c, CODE_CUSTOM, custom, size);
-	return fb_failed(&t->fb, t->err);
-}
+	if (!y || (y->type != TFLITE_S32 && y->type != TFLITE_S64))
+		return false;
+	for (uint32_t i = 0; i < n->in.n; i++) {
+		const struct tflite_tensor *x = tflite_in(t, n, i);
 
-/* Tensors that a node names are there; -1 is an optional one that is not. */
-static int check_indices(struct tflite *t, const struct tflite_node *n, const struct fb_vector *v,
-			 int32_t lowest)
-{
-	for (uint32_t i = 0; i < v->n; i++) {
-		int32_t index = fb_vector_s32(v, i);
-
-		if (index < lowest || index >= (int32_t)t->n_tensor)
-			return tflite_fail(t, n, EBADMSG, "no tensor %d", index);
+		if (x && !(x->data && (x->type == TFLITE_S32 || x->type == TFLITE_S64)))
+			return false;
 	}
-	return 0;
+	return true;
 }
 
 static int add_node(struct tflite *t, const struct fb_table *from, uint32_t index)
 {
-	struct tflite_node n = {
-		.index = index,
-		.in = fb_vector(from, OPERATOR_INPUTS, 4),
-		.out = fb_vector(from, OPERATOR_OUTPUTS, 4),
-		.intermediate = fb_vector(from, OPERATOR_INTERMEDIATES, 4),
-		.opt = fb_table(from, OPERATOR_OPTIONS),
-	};
 	const struct tflite_op *op;
-	char custom[64];
-	int32_t code = -1;
+	struct tflite_node n;
+	int32_t code;
 
-	NE_RETURN_IF(
-		operator_code(t, fb_u32(from, OPERATOR_CODE, 0), custom, sizeof(custom), &code));
+	NE_RETURN_IF(tflite_node_read(t, from, index, &n, &code));
 	op = tflite_op_find(code);
 	if (!op)
-		return ne_fail(t->err, EOPNOTSUPP,
-			       "node %u: the operator %s%.60s%d is not supported", index,
-			       custom[0] ? "'" : "", custom[0] ? custom : "", code);
-	n.op = op->name;
-	NE_RETURN_IF(fb_failed(&t->fb, t->err));
-	NE_RETURN_IF(check_indices(t, &n, &n.in, -1));
-	NE_RETURN_IF(check_indices(t, &n, &n.out, 0));
-	NE_RETURN_IF(op->import(t, &n));
+		return ne_fail(t->err, EOPNOTSUPP, "node %u: the operator %s is not supported",
+			       index, n.op);
+	if (op->fold && is_of_integers(t, &n))
+		NE_RETURN_IF(op->fold(t, &n));
+	else if (op->import)
+		NE_RETURN_IF(op->import(t, &n));
+	else
+		return tflite_fail(t, &n, EOPNOTSUPP, "only of constants of integers");
 	return fb_failed(&t->fb, t->err);
 }
 
@@ -241,6 +215,7 @@ static int read_model(struct tflite *t, const struct fb_table *model)
 	NE_RETURN_IF(tflite_tensors_read(t, &main));
 	NE_RETURN_IF(add_inputs(t, &main));
 	NE_RETURN_IF(add_nodes(t, &main));
+	NE_RETURN_IF(tflite_add_states(t));
 	return add_outputs(t, &main);
 }
 
@@ -249,13 +224,6 @@ static int finish(struct tflite *t, struct ne_model *m)
 	NE_RETURN_IF(ne_graph_compact(t->g, t->err));
 	NE_RETURN_IF(ne_model_add_default_levels(m, t->err));
 	return ne_model_check(m, t->err);
-}
-
-static void done(struct tflite *t)
-{
-	for (uint32_t i = 0; i < t->n_tensor; i++)
-		free(t->tensor[i].own);
-	free(t->tensor);
 }
 
 int tflite_import(const void *data, size_t bytes, struct ne_model **ret, struct ne_error *err)
@@ -276,7 +244,8 @@ int tflite_import(const void *data, size_t bytes, struct ne_model **ret, struct 
 	r = read_model(&t, &model);
 	if (r >= 0)
 		r = finish(&t, m);
-	done(&t);
+	tflite_tensors_free(&t);
+	free(t.variable);
 	if (r < 0) {
 		ne_model_free(m);
 		return ne_fail(err, -r, "TFLite model: %s", text.text);

@@ -39,6 +39,82 @@ int tflite_mul(struct tflite *t, const struct tflite_node *n)
 	return import_binary(t, n, NE_OP_MUL);
 }
 
+/* A member of the engine's family of binary operators; @act after it is a node of its own. */
+static int import_family(struct tflite *t, const struct tflite_node *n, enum ne_binary kind,
+			 int act)
+{
+	struct ne_attr attr = {.groups = 1, .kind = (int32_t)kind};
+	const struct tflite_tensor *y = tflite_out(t, n, 0);
+	struct ne_quant q = {0};
+	uint32_t in[2];
+	int a = tflite_in_id(t, n, 0), b = tflite_in_id(t, n, 1), id;
+
+	if (a < 0 || b < 0)
+		return a < 0 ? a : b;
+	if (tflite_real(t, a) != tflite_real(t, b)) {
+		a = tflite_emit_real(t, n, a);
+		b = tflite_emit_real(t, n, b);
+		if (a < 0 || b < 0)
+			return a < 0 ? a : b;
+	}
+	if (y && !tflite_real(t, a))
+		q = tflite_quant(y);
+	in[0] = (uint32_t)a;
+	in[1] = (uint32_t)b;
+	id = tflite_emit(t, n, NE_OP_BINARY, &attr, 2, in, q);
+	return tflite_set_out(t, n, 0, tflite_activate(t, n, id, act));
+}
+
+int tflite_sub(struct tflite *t, const struct tflite_node *n)
+{
+	return import_family(t, n, NE_BINARY_SUB, fb_s8(&n->opt, 0, 0));
+}
+
+int tflite_div(struct tflite *t, const struct tflite_node *n)
+{
+	return import_family(t, n, NE_BINARY_DIV, fb_s8(&n->opt, 0, 0));
+}
+
+int tflite_maximum(struct tflite *t, const struct tflite_node *n)
+{
+	return import_family(t, n, NE_BINARY_MAX, TFLITE_ACT_NONE);
+}
+
+int tflite_minimum(struct tflite *t, const struct tflite_node *n)
+{
+	return import_family(t, n, NE_BINARY_MIN, TFLITE_ACT_NONE);
+}
+
+int tflite_pow(struct tflite *t, const struct tflite_node *n)
+{
+	return import_family(t, n, NE_BINARY_POW, TFLITE_ACT_NONE);
+}
+
+int tflite_prelu(struct tflite *t, const struct tflite_node *n)
+{
+	return import_family(t, n, NE_BINARY_PRELU, TFLITE_ACT_NONE);
+}
+
+/* (a - b)^2, in f32. */
+int tflite_squared_difference(struct tflite *t, const struct tflite_node *n)
+{
+	struct ne_attr attr = {.groups = 1, .kind = NE_BINARY_SUB};
+	uint32_t in[2];
+	int a = tflite_in_real(t, n, 0), b = tflite_in_real(t, n, 1), d;
+
+	if (a < 0 || b < 0)
+		return a < 0 ? a : b;
+	in[0] = (uint32_t)a;
+	in[1] = (uint32_t)b;
+	d = tflite_emit(t, n, NE_OP_BINARY, &attr, 2, in, (struct ne_quant){0});
+	if (d < 0)
+		return d;
+	in[0] = in[1] = (uint32_t)d;
+	attr.kind = 0;
+	return tflite_set_out(t, n, 0,
+			      tflite_emit(t, n, NE_OP_MUL, &attr, 2, in, (struct ne_quant){0}));
+}
+
 /* ---- of one ---- */
 
 static int import_unary(struct tflite *t, const struct tflite_node *n, enum ne_op op)
@@ -73,6 +149,74 @@ int tflite_logistic(struct tflite *t, const struct tflite_node *n)
 int tflite_tanh(struct tflite *t, const struct tflite_node *n)
 {
 	return import_unary(t, n, NE_OP_TANH);
+}
+
+/* A member of the engine's family of unary operators. */
+static int import_function(struct tflite *t, const struct tflite_node *n, enum ne_unary kind,
+			   float a, float b)
+{
+	struct ne_attr attr = {.groups = 1, .kind = (int32_t)kind, .value = a, .value2 = b};
+	int id = tflite_in_id(t, n, 0);
+	uint32_t in = (uint32_t)id;
+
+	return id < 0 ? id : tflite_set_out_act(t, n, NE_OP_UNARY, &attr, 1, &in, TFLITE_ACT_NONE);
+}
+
+#define FUNCTION(name, kind, a, b)                                       \
+	int tflite_##name(struct tflite *t, const struct tflite_node *n) \
+	{                                                                \
+		return import_function(t, n, kind, a, b);                \
+	}
+
+FUNCTION(abs, NE_UNARY_ABS, 0, 0)
+FUNCTION(neg, NE_UNARY_NEG, 0, 0)
+FUNCTION(exp, NE_UNARY_EXP, 0, 0)
+FUNCTION(log, NE_UNARY_LOG, 0, 0)
+FUNCTION(sqrt, NE_UNARY_SQRT, 0, 0)
+FUNCTION(sin, NE_UNARY_SIN, 0, 0)
+FUNCTION(cos, NE_UNARY_COS, 0, 0)
+FUNCTION(floor, NE_UNARY_FLOOR, 0, 0)
+FUNCTION(ceil, NE_UNARY_CEIL, 0, 0)
+FUNCTION(round, NE_UNARY_ROUND, 0, 0)
+FUNCTION(elu, NE_UNARY_ELU, 1, 0)
+FUNCTION(relu_n1_to_1, NE_UNARY_CLIP, -1, 1)
+FUNCTION(relu_0_to_1, NE_UNARY_CLIP, 0, 1)
+
+int tflite_leaky_relu(struct tflite *t, const struct tflite_node *n)
+{
+	return import_function(t, n, NE_UNARY_LEAKYRELU, fb_f32(&n->opt, 0, 0), 0);
+}
+
+int tflite_gelu(struct tflite *t, const struct tflite_node *n)
+{
+	return import_function(t, n, fb_bool(&n->opt, 0) ? NE_UNARY_GELU_TANH : NE_UNARY_GELU, 0,
+			       0);
+}
+
+int tflite_rsqrt(struct tflite *t, const struct tflite_node *n)
+{
+	struct ne_attr attr = {.groups = 1, .kind = NE_UNARY_SQRT};
+	int id = tflite_in_real(t, n, 0);
+	uint32_t in = (uint32_t)id;
+
+	if (id < 0)
+		return id;
+	id = tflite_emit(t, n, NE_OP_UNARY, &attr, 1, &in, (struct ne_quant){0});
+	if (id < 0)
+		return id;
+	in = (uint32_t)id;
+	attr.kind = NE_UNARY_RECIPROCAL;
+	return tflite_set_out(t, n, 0,
+			      tflite_emit(t, n, NE_OP_UNARY, &attr, 1, &in, (struct ne_quant){0}));
+}
+
+int tflite_square(struct tflite *t, const struct tflite_node *n)
+{
+	struct ne_attr attr = {.groups = 1};
+	int id = tflite_in_id(t, n, 0);
+	uint32_t in[2] = {(uint32_t)id, (uint32_t)id};
+
+	return id < 0 ? id : tflite_set_out_act(t, n, NE_OP_MUL, &attr, 2, in, TFLITE_ACT_NONE);
 }
 
 /* exp(beta * x) / sum: along the last axis. A beta other than 1 is a product before it, in f32. */

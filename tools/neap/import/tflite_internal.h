@@ -50,15 +50,29 @@ struct tflite_tensor {
 	struct fb_vector scale, zero;
 	int32_t axis; /* of the scales */
 	bool variable;
-	int64_t id;     /* graph tensor that holds its values, -1 = none (yet) */
-	int64_t folded; /* graph constant made of it, -1 = none (yet) */
+	uint32_t resource; /* 1 + the variable that this handle stands for, 0 = none */
+	int64_t id;        /* graph tensor that holds its values, -1 = none (yet) */
+	int64_t folded;    /* graph constant made of it, -1 = none (yet) */
 };
+
+/* A resource variable; graph tensors, -1 = none yet. */
+struct tflite_variable {
+	char container[TFLITE_NAME_MAX], name[TFLITE_NAME_MAX];
+	int64_t in;      /* what the run before left */
+	int64_t now;     /* its value after the operators so far */
+	int64_t initial; /* a constant; 0 = zeros */
+};
+
+/* Operators that the importer itself asks for, of the schema's BuiltinOperator. */
+enum { TFLITE_VAR_HANDLE = 142, TFLITE_ASSIGN_VARIABLE = 144 };
 
 struct tflite {
 	struct fb fb;
 	struct fb_vector code, buffer, subgraph;
 	uint32_t n_tensor;
 	struct tflite_tensor *tensor;
+	uint32_t n_variable;
+	struct tflite_variable *variable;
 	struct ne_graph *g;
 	size_t const_bytes, const_limit; /* of the constants made so far */
 	struct ne_error *err;
@@ -66,7 +80,7 @@ struct tflite {
 
 struct tflite_node {
 	uint32_t index; /* in the subgraph, for errors */
-	const char *op; /* name of the operator */
+	char op[48];    /* name of the operator, for errors */
 	struct fb_vector in, out, intermediate;
 	struct fb_table opt; /* builtin options */
 };
@@ -75,6 +89,8 @@ struct tflite_op {
 	int32_t code; /* BuiltinOperator of the schema */
 	const char *name;
 	int (*import)(struct tflite *t, const struct tflite_node *n);
+	/* where the inputs and output 0 are plain integers: shapes being worked out; or NULL */
+	int (*fold)(struct tflite *t, const struct tflite_node *n);
 };
 
 const struct tflite_op *tflite_op_find(int32_t code);
@@ -85,6 +101,8 @@ int tflite_fail(struct tflite *t, const struct tflite_node *n, int code, const c
 
 /* ---- tflite_tensor.c ---- */
 
+/* Frees what tflite_tensors_read() made. */
+void tflite_tensors_free(struct tflite *t);
 int tflite_tensors_read(struct tflite *t, const struct fb_table *subgraph);
 int tflite_tensor_decode(struct tflite *t, const struct fb_table *from, struct tflite_tensor *ret);
 size_t tflite_type_bytes(enum tflite_type type);
@@ -100,6 +118,9 @@ int tflite_reals(struct tflite *t, const struct tflite_node *n, const struct tfl
 
 /* ---- tflite_node.c: what a node reads and writes ---- */
 
+/* Reads the operator; its tensors are in range. */
+int tflite_node_read(struct tflite *t, const struct fb_table *from, uint32_t index,
+		     struct tflite_node *ret, int32_t *ret_code);
 /* Input or output @i, or NULL where it is absent. */
 struct tflite_tensor *tflite_in(const struct tflite *t, const struct tflite_node *n, uint32_t i);
 struct tflite_tensor *tflite_out(const struct tflite *t, const struct tflite_node *n, uint32_t i);
@@ -115,6 +136,8 @@ int tflite_axis(struct tflite *t, const struct tflite_node *n, int64_t axis, uin
 /* Output @i is graph tensor @id (which may be a negative errno): its shape must be the declared one.
  * An f32 value is quantised where the file says that the output is. */
 int tflite_set_out(struct tflite *t, const struct tflite_node *n, uint32_t i, int id);
+/* @act (enum tflite_act) of @x as a node of its own; @x where there is none. */
+int tflite_activate(struct tflite *t, const struct tflite_node *n, int x, int act);
 /* The same for @op with activation @act (enum tflite_act) after it: fused or a node of its own. The
  * output is quantised as output 0 of the node. */
 int tflite_set_out_act(struct tflite *t, const struct tflite_node *n, enum ne_op op,
@@ -154,6 +177,18 @@ int tflite_weights(struct tflite *t, const struct tflite_node *n, int x,
 /* Input 2 as its bias, NE_NONE where there is none. */
 int tflite_bias(struct tflite *t, const struct tflite_node *n, int x, uint32_t *ret);
 
+/* ---- tflite_slice.c, tflite_state.c ---- */
+
+struct tflite_strided {
+	int64_t begin[NE_MAX_RANK], end[NE_MAX_RANK], step[NE_MAX_RANK];
+	uint32_t begin_mask, end_mask, shrink_mask;
+};
+
+/* What a STRIDED_SLICE takes of a tensor of @rank and @dim. */
+int tflite_read_strided(struct tflite *t, const struct tflite_node *n, uint32_t rank,
+			const int32_t *dim, struct ne_slice *ret);
+int tflite_add_states(struct tflite *t);
+
 /* ---- operators, by file ---- */
 
 #define TFLITE_OP(name) int tflite_##name(struct tflite *t, const struct tflite_node *n)
@@ -163,11 +198,39 @@ TFLITE_OP(depthwise_conv_2d);
 TFLITE_OP(average_pool_2d);
 TFLITE_OP(max_pool_2d);
 TFLITE_OP(mean);
+TFLITE_OP(sum);
+TFLITE_OP(reduce_max);
+TFLITE_OP(reduce_min);
+TFLITE_OP(reduce_prod);
 /* tflite_dense.c */
 TFLITE_OP(fully_connected);
 /* tflite_element.c */
 TFLITE_OP(add);
+TFLITE_OP(sub);
 TFLITE_OP(mul);
+TFLITE_OP(div);
+TFLITE_OP(maximum);
+TFLITE_OP(minimum);
+TFLITE_OP(pow);
+TFLITE_OP(squared_difference);
+TFLITE_OP(prelu);
+TFLITE_OP(relu_n1_to_1);
+TFLITE_OP(relu_0_to_1);
+TFLITE_OP(leaky_relu);
+TFLITE_OP(elu);
+TFLITE_OP(gelu);
+TFLITE_OP(abs);
+TFLITE_OP(neg);
+TFLITE_OP(exp);
+TFLITE_OP(log);
+TFLITE_OP(sqrt);
+TFLITE_OP(rsqrt);
+TFLITE_OP(square);
+TFLITE_OP(sin);
+TFLITE_OP(cos);
+TFLITE_OP(floor);
+TFLITE_OP(ceil);
+TFLITE_OP(round);
 TFLITE_OP(relu);
 TFLITE_OP(relu6);
 TFLITE_OP(hard_swish);
@@ -181,5 +244,26 @@ TFLITE_OP(concatenation);
 TFLITE_OP(reshape);
 TFLITE_OP(pad);
 TFLITE_OP(transpose);
+/* tflite_slice.c */
+TFLITE_OP(strided_slice);
+TFLITE_OP(slice);
+TFLITE_OP(split);
+TFLITE_OP(split_v);
+TFLITE_OP(pack);
+TFLITE_OP(unpack);
+TFLITE_OP(gather);
+/* tflite_state.c */
+TFLITE_OP(var_handle);
+TFLITE_OP(read_variable);
+TFLITE_OP(assign_variable);
+TFLITE_OP(call_once);
+/* tflite_fold.c */
+TFLITE_OP(shape_op);
+TFLITE_OP(fold_arithmetic);
+TFLITE_OP(fold_same);
+TFLITE_OP(fold_join);
+TFLITE_OP(fold_strided_slice);
+TFLITE_OP(fold_gather);
+TFLITE_OP(fold_product);
 
 #endif

@@ -24,24 +24,24 @@ int tflite_reshape(struct tflite *t, const struct tflite_node *n)
 int tflite_concatenation(struct tflite *t, const struct tflite_node *n)
 {
 	struct ne_attr attr = {.groups = 1};
+	const struct tflite_tensor *y;
 	uint32_t in[NE_MAX_IO];
+	struct ne_quant q = {0};
 	bool real = false;
-	int axis;
+	int axis, id;
 
 	if (!n->in.n || n->in.n > NE_MAX_IO)
 		return tflite_fail(t, n, E2BIG, "%u inputs; 1 to %u are supported", n->in.n,
 				   NE_MAX_IO);
 	for (uint32_t i = 0; i < n->in.n; i++) {
-		int id = tflite_in_id(t, n, i);
-
+		id = tflite_in_id(t, n, i);
 		if (id < 0)
 			return id;
 		in[i] = (uint32_t)id;
 		real |= tflite_real(t, id);
 	}
 	for (uint32_t i = 0; real && i < n->in.n; i++) {
-		int id = tflite_emit_real(t, n, (int)in[i]);
-
+		id = tflite_emit_real(t, n, (int)in[i]);
 		if (id < 0)
 			return id;
 		in[i] = (uint32_t)id;
@@ -50,10 +50,12 @@ int tflite_concatenation(struct tflite *t, const struct tflite_node *n)
 			   tflite_shape_of(t, (int)in[0])->rank);
 	if (axis < 0)
 		return axis;
-	if (fb_s8(&n->opt, CONCAT_ACT, 0))
-		return tflite_fail(t, n, EOPNOTSUPP, "a fused activation");
 	attr.axis = axis;
-	return tflite_set_out_act(t, n, NE_OP_CONCAT, &attr, n->in.n, in, TFLITE_ACT_NONE);
+	y = tflite_out(t, n, 0);
+	if (y && !real)
+		q = tflite_quant(y);
+	id = tflite_emit(t, n, NE_OP_CONCAT, &attr, n->in.n, in, q);
+	return tflite_set_out(t, n, 0, tflite_activate(t, n, id, fb_s8(&n->opt, CONCAT_ACT, 0)));
 }
 
 /* The value that PADV2 pads with: a constant of one value, real or quantised. */

@@ -36,6 +36,73 @@ struct tflite_tensor *tflite_out(const struct tflite *t, const struct tflite_nod
 	return tensor_of(t, &n->out, i);
 }
 
+/* ---- reading ---- */
+
+/* Fields of the schema's tables, in their order. */
+enum { CODE_OLD, CODE_CUSTOM, CODE_VERSION, CODE_BUILTIN };
+enum {
+	OPERATOR_CODE,
+	OPERATOR_INPUTS,
+	OPERATOR_OUTPUTS,
+	OPERATOR_OPTIONS = 4,
+	OPERATOR_INTERMEDIATES = 8
+};
+
+#define CUSTOM 32 /* BuiltinOperator: known by its name alone */
+
+/* The operator's number: newer files use a field of 32 bits, old ones one of 8. Its name, or the
+ * number where it is not known, goes to the node. */
+static int read_code(struct tflite *t, uint32_t index, struct tflite_node *n, int32_t *ret)
+{
+	const struct tflite_op *op;
+	struct fb_table c;
+	char custom[40];
+
+	if (index >= t->code.n)
+		return ne_fail(t->err, EBADMSG, "node %u: no operator code %u in the file",
+			       n->index, index);
+	c = fb_vector_table(&t->code, index);
+	*ret = NE_MAX((int32_t)fb_s8(&c, CODE_OLD, 0), fb_s32(&c, CODE_BUILTIN, 0));
+	fb_string(&c, CODE_CUSTOM, custom, sizeof(custom));
+	op = tflite_op_find(*ret);
+	if (*ret == CUSTOM)
+		snprintf(n->op, sizeof(n->op), "'%s'", custom);
+	else if (op)
+		snprintf(n->op, sizeof(n->op), "%s", op->name);
+	else
+		snprintf(n->op, sizeof(n->op), "%d", *ret);
+	return fb_failed(&t->fb, t->err);
+}
+
+/* Tensors that a node names are there; -1 is an optional one that is not. */
+static int check_indices(struct tflite *t, const struct tflite_node *n, const struct fb_vector *v,
+			 int32_t lowest)
+{
+	for (uint32_t i = 0; i < v->n; i++) {
+		int32_t index = fb_vector_s32(v, i);
+
+		if (index < lowest || index >= (int32_t)t->n_tensor)
+			return tflite_fail(t, n, EBADMSG, "no tensor %d", index);
+	}
+	return 0;
+}
+
+int tflite_node_read(struct tflite *t, const struct fb_table *from, uint32_t index,
+		     struct tflite_node *ret, int32_t *ret_code)
+{
+	*ret = (struct tflite_node){
+		.index = index,
+		.in = fb_vector(from, OPERATOR_INPUTS, 4),
+		.out = fb_vector(from, OPERATOR_OUTPUTS, 4),
+		.intermediate = fb_vector(from, OPERATOR_INTERMEDIATES, 4),
+		.opt = fb_table(from, OPERATOR_OPTIONS),
+	};
+	*ret_code = -1;
+	NE_RETURN_IF(read_code(t, fb_u32(from, OPERATOR_CODE, 0), ret, ret_code));
+	NE_RETURN_IF(check_indices(t, ret, &ret->in, -1));
+	return check_indices(t, ret, &ret->out, 0);
+}
+
 /* ---- inputs ---- */
 
 /* A constant read as values: f32, or s8 where it has one scale. */
@@ -182,12 +249,35 @@ int tflite_set_out(struct tflite *t, const struct tflite_node *n, uint32_t i, in
 	return 0;
 }
 
+int tflite_activate(struct tflite *t, const struct tflite_node *n, int x, int act)
+{
+	struct ne_attr clip = {.groups = 1, .kind = NE_UNARY_CLIP, .value = -1, .value2 = 1};
+	struct ne_quant q;
+	uint32_t in = (uint32_t)x;
+
+	if (x < 0 || act == TFLITE_ACT_NONE)
+		return x;
+	q = t->g->tensor[x].quant;
+	switch (act) {
+	case TFLITE_ACT_RELU:
+		return tflite_emit_unary(t, n, NE_OP_RELU, x, q);
+	case TFLITE_ACT_RELU6:
+		return tflite_emit_unary(t, n, NE_OP_RELU6, x, q);
+	case TFLITE_ACT_TANH:
+		return tflite_emit_unary(t, n, NE_OP_TANH, x, q);
+	case TFLITE_ACT_RELU_N1_TO_1:
+		return tflite_emit(t, n, NE_OP_UNARY, &clip, 1, &in, q);
+	default:
+		return tflite_fail(t, n, EOPNOTSUPP, "fused activation %d", act);
+	}
+}
+
 int tflite_set_out_act(struct tflite *t, const struct tflite_node *n, enum ne_op op,
 		       struct ne_attr *attr, uint32_t n_in, const uint32_t *in, int act)
 {
 	const struct tflite_tensor *y = tflite_out(t, n, 0);
+	int after = TFLITE_ACT_NONE, id;
 	struct ne_quant q = {0};
-	int id;
 
 	if (!y)
 		return tflite_fail(t, n, EINVAL, "output 0 is missing");
@@ -202,10 +292,8 @@ int tflite_set_out_act(struct tflite *t, const struct tflite_node *n, enum ne_op
 		attr->act = NE_ACT_RELU;
 	else if (act == TFLITE_ACT_RELU6)
 		attr->act = NE_ACT_RELU6;
-	else if (act != TFLITE_ACT_NONE && (act != TFLITE_ACT_TANH || q.scale > 0))
-		return tflite_fail(t, n, EOPNOTSUPP, "fused activation %d", act);
+	else
+		after = act;
 	id = tflite_emit(t, n, op, attr, n_in, in, q);
-	if (act == TFLITE_ACT_TANH)
-		id = tflite_emit_unary(t, n, NE_OP_TANH, id, q);
-	return tflite_set_out(t, n, 0, id);
+	return tflite_set_out(t, n, 0, tflite_activate(t, n, id, after));
 }

@@ -215,6 +215,15 @@ int tflite_tensors_read(struct tflite *t, const struct fb_table *subgraph)
 	return 0;
 }
 
+void tflite_tensors_free(struct tflite *t)
+{
+	for (uint32_t i = 0; i < t->n_tensor; i++)
+		free(t->tensor[i].own);
+	free(t->tensor);
+	t->tensor = NULL;
+	t->n_tensor = 0;
+}
+
 /* ---- values of constants ---- */
 
 int64_t tflite_int(const struct tflite_tensor *x, size_t i)

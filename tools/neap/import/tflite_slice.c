@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: MIT */
+/* Parts of a tensor and parts put together: slices, splits, packing along a new axis, gathering. */
+#include "tools/neap/import/tflite_internal.h"
+
+#include <string.h>
+
+enum {
+	STRIDED_BEGIN_MASK,
+	STRIDED_END_MASK,
+	STRIDED_ELLIPSIS_MASK,
+	STRIDED_NEW_AXIS_MASK,
+	STRIDED_SHRINK_MASK,
+	STRIDED_OFFSET
+};
+enum { PACK_COUNT, PACK_AXIS };
+enum { UNPACK_COUNT, UNPACK_AXIS };
+enum { GATHER_AXIS, GATHER_BATCH };
+
+/* All of @x. */
+static struct ne_slice whole(const struct ne_shape *x)
+{
+	struct ne_slice s = {{0}, {0}, {0}};
+
+	for (uint32_t i = 0; i < x->rank; i++) {
+		s.size[i] = x->dim[i];
+		s.step[i] = 1;
+	}
+	return s;
+}
+
+static int emit_slice(struct tflite *t, const struct tflite_node *n, int x,
+		      const struct ne_slice *s)
+{
+	struct ne_attr attr = {.groups = 1, .slice = *s};
+	uint32_t in = (uint32_t)x;
+
+	return tflite_emit(t, n, NE_OP_SLICE, &attr, 1, &in, t->g->tensor[x].quant);
+}
+
+/* The shape declared for output @i where it holds as many values (axes of 1 come and go). */
+static int as_output(struct tflite *t, const struct tflite_node *n, uint32_t i, int id)
+{
+	const struct tflite_tensor *y = tflite_out(t, n, i);
+	struct ne_shape shape;
+
+	if (id >= 0 && y && y->shaped) {
+		shape = tflite_shape(y);
+		if (shape.rank != tflite_shape_of(t, id)->rank &&
+		    ne_shape_elements(&shape) == ne_shape_elements(tflite_shape_of(t, id)))
+			id = tflite_emit_reshape(t, n, id, &shape);
+	}
+	return tflite_set_out(t, n, i, id);
+}
+
+/* ---- strided slices ---- */
+
+/* Python's rules: negative positions count from the end, those outside are cut. */
+static int64_t position(int64_t v, int64_t dim, int64_t lo, int64_t hi)
+{
+	return NE_CLAMP(v < 0 ? v + dim : v, lo, hi);
+}
+
+/* One axis: where it begins and how many elements it keeps. */
+static int strided_axis(struct tflite *t, const struct tflite_node *n,
+			const struct tflite_strided *s, uint32_t i, int64_t dim,
+			struct ne_slice *ret)
+{
+	int64_t step = s->step[i], begin, end, size;
+	int64_t lo = step > 0 ? 0 : -1, hi = step > 0 ? dim : dim - 1;
+
+	if (step == 0 || step < -NE_MAX_DIM || step > NE_MAX_DIM)
+		return tflite_fail(t, n, EINVAL, "stride %lld along axis %u", (long long)step, i);
+	begin = s->begin_mask >> i & 1 ? (step > 0 ? 0 : dim - 1)
+				       : position(s->begin[i], dim, lo, hi);
+	end = s->end_mask >> i & 1 ? (step > 0 ? dim : -1) : position(s->end[i], dim, lo, hi);
+	if (s->shrink_mask >> i & 1) {
+		step = 1;
+		end = begin + 1;
+	}
+	size = step > 0 ? (end - begin + step - 1) / step : (begin - end - step - 1) / -step;
+	if (size < 1 || begin < 0 || begin >= dim)
+		return tflite_fail(t, n, EINVAL, "an empty slice along axis %u", i);
+	ret->begin[i] = (int32_t)begin;
+	ret->size[i] = (int32_t)size;
+	ret->step[i] = (int32_t)step;
+	return 0;
+}
+
+int tflite_read_strided(struct tflite *t, const struct tflite_node *n, uint32_t rank,
+			const int32_t *dim, struct ne_slice *ret)
+{
+	struct tflite_strided s;
+	int nb = tflite_in_ints(t, n, 1, s.begin, NE_MAX_RANK);
+	int ne = tflite_in_ints(t, n, 2, s.end, NE_MAX_RANK);
+	int ns = tflite_in_ints(t, n, 3, s.step, NE_MAX_RANK);
+
+	if (nb < 0 || ne < 0 || ns < 0)
+		return nb < 0 ? nb : ne < 0 ? ne : ns;
+	if (nb != ne || nb != ns || (uint32_t)nb > rank)
+		return tflite_fail(t, n, EINVAL, "%d begins, %d ends, %d strides for rank %u", nb,
+				   ne, ns, rank);
+	s.begin_mask = fb_u32(&n->opt, STRIDED_BEGIN_MASK, 0);
+	s.end_mask = fb_u32(&n->opt, STRIDED_END_MASK, 0);
+	s.shrink_mask = fb_u32(&n->opt, STRIDED_SHRINK_MASK, 0);
+	if (fb_u32(&n->opt, STRIDED_ELLIPSIS_MASK, 0) || fb_u32(&n->opt, STRIDED_NEW_AXIS_MASK, 0))
+		return tflite_fail(t, n, EOPNOTSUPP, "an ellipsis or a new axis");
+	if (fb_bool(&n->opt, STRIDED_OFFSET))
+		for (int i = 0; i < nb; i++)
+			if (__builtin_add_overflow(s.begin[i], s.end[i], &s.end[i]))
+				return tflite_fail(t, n, EINVAL, "an end out of range");
+	for (uint32_t i = 0; i < rank; i++) {
+		if (i < (uint32_t)nb) {
+			NE_RETURN_IF(strided_axis(t, n, &s, i, dim[i], ret));
+			continue;
+		}
+		ret->begin[i] = 0;
+		ret->size[i] = dim[i];
+		ret->step[i] = 1;
+	}
+	return 0;
+}
+
+int tflite_strided_slice(struct tflite *t, const struct tflite_node *n)
+{
+	const struct ne_shape *x;
+	struct ne_slice s = {{0}, {0}, {0}};
+	int id = tflite_in_id(t, n, 0);
+
+	if (id < 0)
+		return id;
+	x = tflite_shape_of(t, id);
+	NE_RETURN_IF(tflite_read_strided(t, n, x->rank, x->dim, &s));
+	return as_output(t, n, 0, emit_slice(t, n, id, &s));
+}
+
+/* Begins and sizes; -1 = to the end. */
+int tflite_slice(struct tflite *t, const struct tflite_node *n)
+{
+	int64_t begin[NE_MAX_RANK], size[NE_MAX_RANK];
+	struct ne_slice s;
+	const struct ne_shape *x;
+	int id = tflite_in_id(t, n, 0);
+	int nb = tflite_in_ints(t, n, 1, begin, NE_MAX_RANK);
+	int ns = tflite_in_ints(t, n, 2, size, NE_MAX_RANK);
+
+	if (id < 0 || nb < 0 || ns < 0)
+		return id < 0 ? id : nb < 0 ? nb : ns;
+	x = tflite_shape_of(t, id);
+	if ((uint32_t)nb != x->rank || ns != nb)
+		return tflite_fail(t, n, EINVAL, "%d begins, %d sizes for rank %u", nb, ns,
+				   x->rank);
+	s = whole(x);
+	for (uint32_t i = 0; i < x->rank; i++) {
+		int64_t rest = begin[i] < 0 || begin[i] >= x->dim[i] ? 0 : x->dim[i] - begin[i];
+
+		if (size[i] == -1)
+			size[i] = rest;
+		if (size[i] < 1 || size[i] > rest)
+			return tflite_fail(t, n, EINVAL, "%lld from %lld along axis %u of %d",
+					   (long long)size[i], (long long)begin[i], i, x->dim[i]);
+		s.begin[i] = (int32_t)begin[i];
+		s.size[i] = (int32_t)size[i];
+	}
+	return tflite_set_out(t, n, 0, emit_slice(t, n, id, &s));
+}
+
+/* ---- splits ---- */
+
+/* Outputs of @size elements each along @axis. */
+static int split(struct tflite *t, const struct tflite_node *n, int id, uint32_t axis,
+		 const int64_t *size)
+{
+	const struct ne_shape x = *tflite_shape_of(t, id); /* the tensors move below */
+	struct ne_slice s = whole(&x);
+	int64_t at = 0;
+
+	for (uint32_t i = 0; i < n->out.n; i++) {
+		if (size[i] < 1 || size[i] > x.dim[axis] - at)
+			return tflite_fail(t, n, EINVAL, "part %u of %lld does not fit axis %u", i,
+					   (long long)size[i], axis);
+		s.begin[axis] = (int32_t)at;
+		s.size[axis] = (int32_t)size[i];
+		at += size[i];
+		NE_RETURN_IF(as_output(t, n, i, emit_slice(t, n, id, &s)));
+	}
+	return at == x.dim[axis]
+		       ? 0
+		       : tflite_fail(t, n, EINVAL, "the parts leave some of axis %u", axis);
+}
+
+static int check_outputs(struct tflite *t, const struct tflite_node *n)
+{
+	if (!n->out.n || n->out.n > NE_MAX_IO)
+		return tflite_fail(t, n, EOPNOTSUPP, "%u outputs; 1 to %u are supported", n->out.n,
+				   NE_MAX_IO);
+	return 0;
+}
+
+/* The axis stands before the tensor. */
+int tflite_split(struct tflite *t, const struct tflite_node *n)
+{
+	int64_t axis = 0, size[NE_MAX_IO];
+	int id = tflite_in_id(t, n, 1), r = tflite_in_ints(t, n, 0, &axis, 1), a;
+
+	if (id < 0 || r < 0)
+		return id < 0 ? id : r;
+	NE_RETURN_IF(check_outputs(t, n));
+	a = tflite_axis(t, n, axis, tflite_shape_of(t, id)->rank);
+	if (a < 0)
+		return a;
+	for (uint32_t i = 0; i < n->out.n; i++)
+		size[i] = tflite_shape_of(t, id)->dim[a] / (int32_t)n->out.n;
+	return split(t, n, id, (uint32_t)a, size);
+}
+
+/* Sizes are a constant; one of them may be -1: what is left. */
+int tflite_split_v(struct tflite *t, const struct tflite_node *n)
+{
+	int64_t axis = 0, size[NE_MAX_IO] = {0}, known = 0;
+	int id = tflite_in_id(t, n, 0), r = tflite_in_ints(t, n, 2, &axis, 1), a, count;
+
+	if (id < 0 || r < 0)
+		return id < 0 ? id : r;
+	NE_RETURN_IF(check_outputs(t, n));
+	count = tflite_in_ints(t, n, 1, size, NE_MAX_IO);
+	a = tflite_axis(t, n, axis, tflite_shape_of(t, id)->rank);
+	if (count < 0 || a < 0)
+		return count < 0 ? count : a;
+	if ((uint32_t)count != n->out.n)
+		return tflite_fail(t, n, EINVAL, "%d sizes for %u outputs", count, n->out.n);
+	for (int i = 0; i < count; i++)
+		known += size[i] > 0 && size[i] <= NE_MAX_DIM ? size[i] : 0;
+	for (int i = 0; i < count; i++)
+		if (size[i] == -1)
+			size[i] = tflite_shape_of(t, id)->dim[a] - known;
+	return split(t, n, id, (uint32_t)a, size);
+}
+
+/* ---- along a new axis ---- */
+
+int tflite_pack(struct tflite *t, const struct tflite_node *n)
+{
+	struct ne_attr attr = {.groups = 1};
+	uint32_t in[NE_MAX_IO], rank;
+	struct ne_shape shape;
+	int axis;
+
+	if (!n->in.n || n->in.n > NE_MAX_IO)
+		return tflite_fail(t, n, E2BIG, "%u inputs; 1 to %u are supported", n->in.n,
+				   NE_MAX_IO);
+	for (uint32_t i = 0; i < n->in.n; i++) {
+		int id = tflite_in_id(t, n, i);
+
+		if (id < 0)
+			return id;
+		shape = *tflite_shape_of(t, id);
+		rank = shape.rank + 1;
+		if (rank > NE_MAX_RANK)
+			return tflite_fail(t, n, EINVAL, "a result of rank %u", rank);
+		axis = tflite_axis(t, n, fb_s32(&n->opt, PACK_AXIS, 0), rank);
+		if (axis < 0)
+			return axis;
+		memmove(shape.dim + axis + 1, shape.dim + axis,
+			(shape.rank - (uint32_t)axis) * sizeof(shape.dim[0]));
+		shape.dim[axis] = 1;
+		shape.rank = rank;
+		id = tflite_emit_reshape(t, n, id, &shape);
+		if (id < 0)
+			return id;
+		in[i] = (uint32_t)id;
+		attr.axis = axis;
+	}
+	return tflite_set_out_act(t, n, NE_OP_CONCAT, &attr, n->in.n, in, TFLITE_ACT_NONE);
+}
+
+int tflite_unpack(struct tflite *t, const struct tflite_node *n)
+{
+	int64_t size[NE_MAX_IO];
+	int id = tflite_in_id(t, n, 0), axis;
+
+	if (id < 0)
+		return id;
+	NE_RETURN_IF(check_outputs(t, n));
+	axis = tflite_axis(t, n, fb_s32(&n->opt, UNPACK_AXIS, 0), tflite_shape_of(t, id)->rank);
+	if (axis < 0)
+		return axis;
+	for (uint32_t i = 0; i < n->out.n; i++)
+		size[i] = 1;
+	return split(t, n, id, (uint32_t)axis, size);
+}
+
+/* Constant positions along one axis. */
+int tflite_gather(struct tflite *t, const struct tflite_node *n)
+{
+	const struct tflite_tensor *p = tflite_in(t, n, 1);
+	struct ne_attr attr = {.groups = 1};
+	uint32_t in[1 + NE_MAX_RANK];
+	struct ne_shape shape = {.rank = 1};
+	int id = tflite_in_id(t, n, 0), axis, k;
+	size_t count;
+	int32_t *v;
+
+	if (id < 0)
+		return id;
+	if (!p || !p->data || (p->type != TFLITE_S32 && p->type != TFLITE_S64))
+		return tflite_fail(t, n, EOPNOTSUPP, "positions must be a constant");
+	if (fb_s32(&n->opt, GATHER_BATCH, 0) || p->rank > 1)
+		return tflite_fail(t, n, EOPNOTSUPP, "other than one list of positions");
+	axis = tflite_axis(t, n, fb_s32(&n->opt, GATHER_AXIS, 0), tflite_shape_of(t, id)->rank);
+	if (axis < 0)
+		return axis;
+	count = tflite_elements(p);
+	for (size_t i = 0; i < count; i++)
+		if (tflite_int(p, i) < 0 || tflite_int(p, i) >= tflite_shape_of(t, id)->dim[axis])
+			return tflite_fail(t, n, EINVAL, "no position %lld along axis %d",
+					   (long long)tflite_int(p, i), axis);
+	NE_RETURN_IF(tflite_const_alloc(t, n, count * sizeof(*v), &v));
+	for (size_t i = 0; i < count; i++)
+		v[i] = (int32_t)tflite_int(p, i);
+	shape.dim[0] = (int32_t)count;
+	k = tflite_emit_const(t, n, NE_S32, &shape, v, (struct ne_quant){0});
+	if (k < 0)
+		return k;
+	in[0] = (uint32_t)id;
+	for (uint32_t i = 0; i < tflite_shape_of(t, id)->rank; i++)
+		in[1 + i] = i == (uint32_t)axis ? (uint32_t)k : NE_NONE;
+	return as_output(t, n, 0,
+			 tflite_emit(t, n, NE_OP_PICK, &attr, 1 + tflite_shape_of(t, id)->rank, in,
+				     t->g->tensor[id].quant));
+}
