@@ -90,6 +90,32 @@ struct ne_conv_image_s8 {
 	size_t y_stride;
 };
 
+/*
+ * As dw_s8, over whole rows of an image. A vector holds `lanes` channels, or, where these are at
+ * most half as many, those of several pixels side by side. dw_image_taps taps of a channel count at
+ * once: a group. Where rows are next to each other (sh and dilation 1) two output rows are worked
+ * out together (pair): a window is then one row taller and each group has weights for both.
+ * bias, mult and weights are packed by ne_pack_dw_image().
+ */
+struct ne_dw_image_s8 {
+	const int8_t *x;
+	void *scratch;           /* ne_image_scratch() bytes, 64-byte aligned */
+	struct ne_image_rows im; /* pixel = c; chunk even where pair */
+	/* Columns of scratch lie as planes: those of remainder 0 divided by planes, then 1, ... */
+	uint32_t planes; /* 1, or sw; columns is a multiple of it */
+	uint32_t first, n, c;
+	uint32_t pixels; /* of a vector */
+	bool pair;
+	uint32_t n_group;
+	const int32_t *offset; /* [n_group][dw_image_taps], elements from a window's first */
+	const void *w;
+	const int32_t *bias; /* zero points of the input and the table's shift already in it */
+	const float *mult;
+	bool wide; /* some |product| may be 2^31 or more */
+	int32_t zp, lo, hi;
+	int8_t *y; /* of row 0, dense */
+};
+
 /* y[p][o] = clamp(scale[o] * sum + bias[o], lo, hi). Packed [oc/nr][tap][ic][nr]. */
 struct ne_conv_f32 {
 	const float *x;
@@ -227,7 +253,10 @@ struct ne_kernels {
 
 	/* Takes what conv_s8 takes, packed alike. */
 	void (*conv_image_s8)(const struct ne_conv_image_s8 *a);
-	uint32_t conv_image_elem;
+	uint32_t conv_image_elem; /* bytes of an element of scratch */
+	void (*dw_image_s8)(const struct ne_dw_image_s8 *a);
+	uint32_t dw_image_lanes, dw_image_taps, dw_image_elem; /* taps: 1, 2 or 4 */
+	int32_t dw_image_shift;
 };
 
 enum ne_cpu_flags {
@@ -259,7 +288,31 @@ size_t ne_pack_conv_f32_elements(const struct ne_kernels *k, uint32_t oc, uint32
 void ne_pack_conv_f32(const struct ne_kernels *k, float *dst, const float *w, uint32_t oc,
 		      uint32_t taps, uint32_t ic, size_t *ret_tap_stride, size_t *ret_block_stride);
 
-/* Input rows, and bytes of scratch, that a chunk takes at most, with what kernels may touch beyond. */
-size_t ne_image_scratch(const struct ne_image_rows *im, size_t elem);
+/*
+ * Packing for dw_image_s8. A group's weights: for each row of the pair, dw_image_taps vectors of
+ * lanes * elements, in the order that interleaving brings: with q taps, vector k holds channels
+ * 4 (q l + k) to 4 (q l + k) + 3, all q taps of each, l counting up.
+ */
+#define NE_DW_MAX_GROUPS 64u /* windows of more go to dw_s8 */
+struct ne_dw_shape {
+	uint32_t kh, kw, c;
+	bool pair;
+};
+uint32_t ne_dw_image_groups(const struct ne_kernels *k, const struct ne_dw_shape *s);
+/* Pixels of a vector, and vectors of a pixel, at @c channels. */
+uint32_t ne_dw_image_pixels(const struct ne_kernels *k, uint32_t c);
+uint32_t ne_dw_image_blocks(const struct ne_kernels *k, uint32_t c);
+size_t ne_pack_dw_image_bytes(const struct ne_kernels *k, const struct ne_dw_shape *s);
+/* @w: [kh * kw][w_stride]; @dst: ne_pack_dw_image_bytes(), all written. */
+void ne_pack_dw_image(const struct ne_kernels *k, void *dst, const int8_t *w, size_t w_stride,
+		      const struct ne_dw_shape *s);
+/* [c] values of 32 bits to [blocks][lanes] in the order of the sums. */
+void ne_pack_dw_channels(const struct ne_kernels *k, void *dst, const void *values, uint32_t c);
+/* The tap of each place of a group: [n_group][taps] as row * kw + column, row up to kh where pair;
+ * -1 where there is none. */
+void ne_dw_image_taps(const struct ne_kernels *k, int32_t *tap, const struct ne_dw_shape *s);
+
+/* Bytes of scratch that a chunk of rows, or of pixels (flat), takes, with what kernels touch beyond. */
+size_t ne_image_scratch(const struct ne_image_rows *im, bool flat, size_t elem);
 
 #endif

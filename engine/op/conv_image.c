@@ -165,8 +165,8 @@ int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
 	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
 	s.x = lw->ref[c->n->in[0]];
 	s.y = lw->ref[lw->y];
-	ne_lower_scratch(lw, ne_image_scratch(&s.a.im, lw->k->conv_image_elem));
 	flat = ne_image_flat(&s.a.im);
+	ne_lower_scratch(lw, ne_image_scratch(&s.a.im, flat, lw->k->conv_image_elem));
 	return ne_lower_step(lw, run_image, &s, sizeof(s),
 			     flat ? (size_t)s.a.im.ow : (size_t)s.a.im.oh, flat ? 24 : 1,
 			     (uint64_t)c->n_pix * c->taps * c->ic * c->oc, lw->y);

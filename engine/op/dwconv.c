@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Depthwise convolution, multiplier 1. Weights stay as the graph has them: channels last. */
+#include "engine/op/dw_image.h"
 #include "engine/plan/plan.h"
 #include "engine/op/conv_u8.h"
 #include "engine/op/op.h"
@@ -89,11 +90,15 @@ struct dw {
 	const int32_t *ind;
 	const void *w;
 	size_t full_c;
+	const struct ne_windows *windows;
+	bool image; /* for dw_image_s8 */
 };
 
-static int sum_weights(struct ne_lower *lw, const struct dw *d, struct ne_channels_s8 *ch)
+/* Bias and factor of each channel; then, as an image, all of the step. */
+static int lower_channels(struct ne_lower *lw, const struct dw *d, struct ne_channels_s8 *ch)
 {
 	const int8_t *v = lw->g->tensor[d->n->in[1]].data;
+	int32_t shift = d->image ? lw->k->dw_image_shift : 0;
 	int64_t *sum = calloc(d->c, sizeof(*sum)), *mag = calloc(d->c, sizeof(*mag));
 	int r;
 
@@ -106,7 +111,9 @@ static int sum_weights(struct ne_lower *lw, const struct dw *d, struct ne_channe
 			sum[c] += v[t * d->full_c + c];
 			mag[c] += abs(v[t * d->full_c + c]);
 		}
-	r = ne_lower_channels_s8(lw, d->n, d->c, sum, mag, 0, d->c, d->c, ch);
+	r = ne_lower_channels_s8(lw, d->n, d->c, sum, mag, shift, d->c, d->c, ch);
+	if (r == 0 && d->image)
+		r = ne_dw_lower_image(lw, d->n, d->windows, ch, mag);
 out:
 	free(sum);
 	free(mag);
@@ -119,7 +126,7 @@ static int lower_s8(struct ne_lower *lw, const struct dw *d, const void *pad)
 	struct dw_s8_args s = {.fn = lw->k->dw_s8};
 	struct ne_channels_s8 ch;
 
-	NE_RETURN_IF(sum_weights(lw, d, &ch));
+	NE_RETURN_IF(lower_channels(lw, d, &ch));
 	s.a = (struct ne_dw_s8){.ind = d->ind,
 				.pad = pad,
 				.taps = d->taps,
@@ -179,6 +186,13 @@ NE_OP_LOWER(dwconv)
 	d.n_pix = (uint32_t)w.oh * (uint32_t)w.ow;
 	d.taps = (uint32_t)n->attr.window.kh * (uint32_t)n->attr.window.kw;
 	d.c = (uint32_t)x.c;
+	d.windows = &w;
+	d.image = s8 && ne_dw_as_image(lw, &w);
+	if (d.image) {
+		struct ne_channels_s8 ch;
+
+		return lower_channels(lw, &d, &ch);
+	}
 	NE_RETURN_IF(ne_lower_windows(lw, n, &w, &d.ind));
 	if (wt->dtype == NE_U8) {
 		struct ne_windows_u8 u8 = {d.ind, d.n_pix, d.taps, 1, d.c};

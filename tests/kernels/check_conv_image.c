@@ -99,7 +99,7 @@ static void draw_conv(struct check *c, struct shape *s, struct ne_conv_image_s8 
 	float *mult = check_input(c, ocr * 4, 64);
 	const bool far = check_one_in(c, 6);
 	bool above_min;
-	const size_t scratch = ne_image_scratch(&s->im, k->conv_image_elem);
+	const size_t scratch = ne_image_scratch(&s->im, ne_image_flat(&s->im), k->conv_image_elem);
 	size_t tap_stride;
 
 	if (!w)

@@ -73,6 +73,11 @@ static void init_avx512vnni(struct ne_kernels *k)
 	k->conv_s8_shift = 128;
 	k->conv_image_s8 = ne_conv_image_s8_avx512vnni;
 	k->conv_image_elem = 1;
+	k->dw_image_s8 = ne_dw_image_s8_avx512vnni;
+	k->dw_image_lanes = 64;
+	k->dw_image_taps = 4;
+	k->dw_image_elem = 1;
+	k->dw_image_shift = 128;
 	k->conv_f32 = ne_conv_f32_avx512vnni;
 	k->dw_s8 = ne_dw_s8_avx512vnni;
 	k->dw_f32 = ne_dw_f32_avx512vnni;

@@ -71,6 +71,22 @@ static inline __m512i tile_add(__m512i a, __m512i b)
 	return _mm512_add_epi32(a, b);
 }
 
+/* What requantising takes, in registers: bytes that are stored may alias the arguments. */
+struct requant {
+	__m512 top;
+	__m512i zp, lo, hi;
+};
+
+static inline struct requant requant_of(const tile_args *a)
+{
+	return (struct requant){
+		.top = _mm512_set1_ps((float)(a->hi - a->zp)),
+		.zp = _mm512_set1_epi16((int16_t)a->zp),
+		.lo = _mm512_set1_epi8((int8_t)a->lo),
+		.hi = _mm512_set1_epi8((int8_t)a->hi),
+	};
+}
+
 /*
  * Requantises four vectors to 64 bytes: 128-bit lane j holds output channels 4j to 4j + 3 of each
  * vector in turn. Saturating packs and adds clamp as the real number would be, but for products
@@ -78,22 +94,19 @@ static inline __m512i tile_add(__m512i a, __m512i b)
  * clamped in float.
  */
 static inline __attribute__((always_inline)) __m512i
-requantise(const __m512i v[4], const __m512 mult[4], const tile_args *a, const bool wide)
+requantise(const __m512i v[4], const __m512 mult[4], const struct requant *to, const bool wide)
 {
-	const __m512 top = _mm512_set1_ps((float)(a->hi - a->zp));
-	const __m512i zp = _mm512_set1_epi16((int16_t)a->zp);
-	const __m512i lo = _mm512_set1_epi8((int8_t)a->lo), hi = _mm512_set1_epi8((int8_t)a->hi);
 	__m512i q[4];
 
 #pragma GCC unroll 4
 	for (int i = 0; i < 4; i++) {
-		__m512 r = _mm512_mul_ps(_mm512_cvtepi32_ps(v[i]), mult[i]);
+		const __m512 r = _mm512_mul_ps(_mm512_cvtepi32_ps(v[i]), mult[i]);
 
-		q[i] = _mm512_cvtps_epi32(wide ? _mm512_min_ps(r, top) : r);
+		q[i] = _mm512_cvtps_epi32(wide ? _mm512_min_ps(r, to->top) : r);
 	}
-	q[0] = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), zp);
-	q[2] = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), zp);
-	return _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(q[0], q[2]), lo), hi);
+	q[0] = _mm512_adds_epi16(_mm512_packs_epi32(q[0], q[1]), to->zp);
+	q[2] = _mm512_adds_epi16(_mm512_packs_epi32(q[2], q[3]), to->zp);
+	return _mm512_min_epi8(_mm512_max_epi8(_mm512_packs_epi16(q[0], q[2]), to->lo), to->hi);
 }
 
 /* Rows of 16 channels that follow each other without a gap, n of them. */
@@ -141,7 +154,9 @@ static inline __attribute__((always_inline)) void store_tile(const tile_args *a,
 	const bool alone = a->oc == a->y_stride && !o;
 	const bool dense = alone && a->oc == (uint32_t)nb * 16;
 	const bool half = nb == 1 && alone && a->oc == 8;
-	int8_t *y = a->y + p * a->y_stride + o;
+	const struct requant to = requant_of(a);
+	const size_t y_stride = a->y_stride;
+	int8_t *y = a->y + p * y_stride + o;
 	__m512 mult[4];
 
 #pragma GCC unroll 4
@@ -154,7 +169,7 @@ static inline __attribute__((always_inline)) void store_tile(const tile_args *a,
 		const __m512i v[4] = {acc[j[0]], acc[j[1]], acc[j[2]], acc[j[3]]};
 		const __m512 m[4] = {mult[j[0] % nb], mult[j[1] % nb], mult[j[2] % nb],
 				     mult[j[3] % nb]};
-		const __m512i q = requantise(v, m, a, wide);
+		const __m512i q = requantise(v, m, &to, wide);
 		const int n = NE_MIN(4, mr * nb - i);
 
 		if (half)
@@ -164,11 +179,11 @@ static inline __attribute__((always_inline)) void store_tile(const tile_args *a,
 		else if (dense)
 			store_dense(y + i * 16, _mm512_permutexvar_epi32(by_vector, q), n);
 		else if (nb == 4 && tail == 0xffff)
-			_mm512_storeu_si512(y + (size_t)(i / 4) * a->y_stride,
+			_mm512_storeu_si512(y + (size_t)(i / 4) * y_stride,
 					    _mm512_permutexvar_epi32(by_vector, q));
 		else
-			store_apart(y, a->y_stride, _mm512_permutexvar_epi32(by_vector, q), i, mr,
-				    nb, tail);
+			store_apart(y, y_stride, _mm512_permutexvar_epi32(by_vector, q), i, mr, nb,
+				    tail);
 	}
 }
 

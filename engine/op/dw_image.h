@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* What dwconv.c and dw_image.c share. Internal to engine/op. */
+#ifndef NE_DW_IMAGE_H
+#define NE_DW_IMAGE_H
+
+#include "engine/op/op.h"
+#include "engine/plan/plan.h"
+
+/* Whether dw_image_s8 can do the node whose windows are @w. */
+bool ne_dw_as_image(const struct ne_lower *lw, const struct ne_windows *w);
+/* The step. @ch: with the shift that dw_image_s8 takes; @magnitude: sums of |w| of each channel. */
+int ne_dw_lower_image(struct ne_lower *lw, const struct ne_node *n, const struct ne_windows *w,
+		      const struct ne_channels_s8 *ch, const int64_t *magnitude);
+
+#endif
