@@ -29,8 +29,9 @@
 #include "compat.h"
 #include "neap.h"
 
-#define FAULT_AROUND 16 /* pages inserted by one fault at most */
-#define LINGER_HZ    HZ /* how often pages that outlived their buffer are looked at */
+#define FAULT_AROUND 16  /* pages inserted by one fault at most */
+#define LINGER_HZ    HZ  /* how often pages that outlived their buffer are looked at */
+#define MAX_MAPPINGS 256 /* of a buffer: a zap visits each, on the server's time */
 
 struct neap_buf {
 	struct list_head node; /* in live or lingering, under list_lock */
@@ -39,6 +40,7 @@ struct neap_buf {
 	unsigned long n_pages;
 	struct page **pages;
 	struct dma_buf *dmabuf;
+	atomic_t n_mappings; /* VMAs */
 
 	struct mutex lock; /* guards the state and the insertion of PTEs */
 	bool owned, revoked;
@@ -250,20 +252,51 @@ static int neap_buf_mremap(struct vm_area_struct *vma)
 	return -EINVAL;
 }
 
+/* A split, or a fork after MADV_DOFORK: the latter may pass the limit, and BUF_OWN looks. */
+static void neap_buf_vma_open(struct vm_area_struct *vma)
+{
+	struct neap_buf *buf = vma->vm_private_data;
+
+	atomic_inc(&buf->n_mappings);
+}
+
+static void neap_buf_vma_close(struct vm_area_struct *vma)
+{
+	struct neap_buf *buf = vma->vm_private_data;
+
+	atomic_dec(&buf->n_mappings);
+}
+
+static int neap_buf_may_split(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct neap_buf *buf = vma->vm_private_data;
+
+	return atomic_read(&buf->n_mappings) < MAX_MAPPINGS ? 0 : -ENOMEM;
+}
+
 static const struct vm_operations_struct neap_buf_vm_ops = {
+	.open = neap_buf_vma_open,
+	.close = neap_buf_vma_close,
+	.may_split = neap_buf_may_split,
 	.fault = neap_buf_fault,
 	.mremap = neap_buf_mremap,
 };
 
 static int neap_buf_mmap(struct dma_buf *dmabuf, struct vm_area_struct *vma)
 {
+	struct neap_buf *buf = dmabuf->priv;
+
 	if (!(vma->vm_flags & VM_SHARED))
 		return -EINVAL;
 	if (vma->vm_flags & VM_EXEC)
 		return -EPERM;
+	if (atomic_inc_return(&buf->n_mappings) > MAX_MAPPINGS) {
+		atomic_dec(&buf->n_mappings);
+		return -ENOMEM;
+	}
 	neap_vm_flags_mod(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP | VM_MIXEDMAP, VM_MAYEXEC);
 	vma->vm_ops = &neap_buf_vm_ops;
-	vma->vm_private_data = dmabuf->priv; /* held by vma->vm_file */
+	vma->vm_private_data = buf; /* held by vma->vm_file */
 	return 0;
 }
 
@@ -607,7 +640,7 @@ int neap_buf_own(const struct neap_buf_own *arg)
 	mutex_lock(&buf->lock);
 	if (buf->revoked)
 		err = -ESTALE;
-	else if (buf->n_users)
+	else if (buf->n_users || atomic_read(&buf->n_mappings) > MAX_MAPPINGS)
 		err = -EBUSY;
 	else
 		WRITE_ONCE(buf->owned, true);

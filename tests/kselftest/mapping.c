@@ -141,6 +141,42 @@ TEST_F(mapping, split_by_munmap)
 	munmap(p + 16 * PAGE, self->bytes - 16 * PAGE);
 }
 
+/* So that taking a buffer away, which visits each mapping, costs the server little. */
+TEST_F(mapping, there_are_at_most_256)
+{
+	unsigned char *p[256];
+
+	for (int i = 0; i < 256; i++) {
+		p[i] = map_buf(self->fd, self->bytes);
+		ASSERT_NE(MAP_FAILED, p[i]);
+		EXPECT_EQ(0, touch(p[i], i));
+	}
+	EXPECT_EQ(MAP_FAILED, map_buf(self->fd, self->bytes));
+	EXPECT_EQ(ENOMEM, errno);
+	/* A hole in the middle, or other rights in a part, would be one more. */
+	EXPECT_EQ(-1, munmap(p[0] + 8 * PAGE, PAGE));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(-1, mprotect(p[0] + 8 * PAGE, PAGE, PROT_READ));
+	EXPECT_EQ(ENOMEM, errno);
+	EXPECT_EQ(255, p[0][0]);
+	/* Two less, and the hole makes one more. */
+	EXPECT_EQ(0, munmap(p[254], self->bytes));
+	EXPECT_EQ(0, munmap(p[255], self->bytes));
+	EXPECT_EQ(0, munmap(p[0] + 8 * PAGE, PAGE));
+	p[255] = map_buf(self->fd, self->bytes);
+	EXPECT_NE(MAP_FAILED, p[255]);
+	EXPECT_EQ(MAP_FAILED, map_buf(self->fd, self->bytes));
+	munmap(p[0], self->bytes);
+	for (int i = 1; i < 256; i++)
+		if (i != 254)
+			munmap(p[i], self->bytes);
+	/* All were given back. */
+	for (int i = 0; i < 256; i++)
+		ASSERT_NE(MAP_FAILED, p[i] = map_buf(self->fd, self->bytes));
+	for (int i = 0; i < 256; i++)
+		munmap(p[i], self->bytes);
+}
+
 /* What pulls pages away from a shmem file has no hold on a buffer. */
 TEST_F(mapping, has_no_holes_to_punch)
 {

@@ -255,6 +255,39 @@ TEST_F(ownership, under_access)
 	self->pid = 0;
 }
 
+/* Inherited mappings can pass the limit of a buffer's: then it is not taken. */
+TEST_F(ownership, is_refused_where_fork_made_too_many_mappings)
+{
+	unsigned char *p[200];
+	int pipes[2];
+	char byte;
+
+	ASSERT_EQ(0, pipe(pipes));
+	for (int i = 0; i < 200; i++) {
+		p[i] = map_buf(self->fd, 4 * PAGE);
+		ASSERT_NE(MAP_FAILED, (void *)p[i]);
+		ASSERT_EQ(0, madvise(p[i], 4 * PAGE, MADV_DOFORK));
+		EXPECT_EQ(0, touch(p[i], 3));
+	}
+	ASSERT_EQ(0, set_owner(self->server, self->fd, NEAP_OWNER_SERVER));
+	ASSERT_EQ(0, set_owner(self->server, self->fd, NEAP_OWNER_CLIENT));
+	self->pid = fork();
+	if (!self->pid) {
+		close(self->server);
+		_exit(read(pipes[0], &byte, 1) == 1 && p[0][0] == 3 ? 0 : 1);
+	}
+	EXPECT_EQ(-EBUSY, set_owner(self->server, self->fd, NEAP_OWNER_SERVER));
+	ASSERT_EQ(1, write(pipes[1], "", 1));
+	ASSERT_EQ(self->pid, waitpid(self->pid, NULL, 0));
+	self->pid = 0;
+	EXPECT_EQ(0, set_owner(self->server, self->fd, NEAP_OWNER_SERVER));
+	EXPECT_EQ(0, set_owner(self->server, self->fd, NEAP_OWNER_CLIENT));
+	for (int i = 0; i < 200; i++)
+		munmap(p[i], 4 * PAGE);
+	close(pipes[0]);
+	close(pipes[1]);
+}
+
 static void *expect_sigbus(void *arg)
 {
 	volatile unsigned char *map = arg;
