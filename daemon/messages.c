@@ -8,6 +8,7 @@
 #include "daemon/rings.h"
 #include "daemon/server.h"
 #include "daemon/stream.h"
+#include "daemon/transport/device.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -175,17 +176,15 @@ static int on_buf_add(struct session *s, const struct neap_msg_buf_add *m, int f
 	if (!b)
 		return reply_error(s, &m->h, -ENOMEM, "the daemon is out of memory");
 	b->refs = 1;
-	b->fd = -1;
 	b->flags = m->flags;
 	b->server = srv;
-	pthread_mutex_init(&b->own_lock, NULL);
 	r = srv->transport->map_buffer(
 		fd, (size_t)m->bytes,
 		m->flags & NEAP_WIRE_BUF_WRITE ? TRANSPORT_WRITE : TRANSPORT_READ, &b->map, &err);
 	if (r >= 0 && srv->config->strict_buffers && b->map.ownable) {
-		b->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-		if (b->fd < 0)
-			r = ne_fail(&err, EMFILE, "the daemon is out of file descriptors");
+		r = device_buffer_get(fd, &b->own);
+		if (r < 0)
+			ne_fail(&err, -r, "the buffer cannot be owned: %s", strerror(-r));
 	}
 	pthread_mutex_lock(&srv->lock);
 	if (r >= 0)
@@ -194,9 +193,7 @@ static int on_buf_add(struct session *s, const struct neap_msg_buf_add *m, int f
 	pthread_mutex_unlock(&srv->lock);
 	if (r < 0) {
 		transport_unmap(&b->map);
-		if (b->fd >= 0)
-			close(b->fd);
-		pthread_mutex_destroy(&b->own_lock);
+		device_buffer_put(b->own);
 		free(b);
 		return reply_error(s, &m->h, r, err.text);
 	}

@@ -70,30 +70,8 @@ void buffer_unref(struct buffer *b)
 		return;
 	server_uncharge(b->server, b->account, b->map.bytes);
 	transport_unmap(&b->map);
-	if (b->fd >= 0)
-		close(b->fd);
-	pthread_mutex_destroy(&b->own_lock);
+	device_buffer_put(b->own);
 	free(b);
-}
-
-/* Several runs may use one buffer at a time: the first takes it, the last gives it back. */
-bool buffer_own(struct buffer *b)
-{
-	bool owned;
-
-	pthread_mutex_lock(&b->own_lock);
-	owned = b->owners || device_own(b->fd, true) >= 0;
-	b->owners += owned;
-	pthread_mutex_unlock(&b->own_lock);
-	return owned;
-}
-
-void buffer_disown(struct buffer *b)
-{
-	pthread_mutex_lock(&b->own_lock);
-	if (!--b->owners)
-		device_own(b->fd, false);
-	pthread_mutex_unlock(&b->own_lock);
 }
 
 /* ---- sending ---- */

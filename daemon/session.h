@@ -43,9 +43,7 @@ struct buffer {
 	unsigned refs;  /* atomic */
 	unsigned flags; /* enum neap_wire_buf_flags */
 	struct transport_map map;
-	int fd; /* kept to own the buffer while a model runs; -1: it is not done */
-	pthread_mutex_t own_lock;
-	unsigned owners; /* runs that use it now; guarded by own_lock */
+	struct device_buffer *own; /* strict_buffers: owned while a model runs; else NULL */
 	struct server *server;
 	struct account *account; /* that pays for its bytes */
 };
@@ -150,9 +148,5 @@ struct buffer *session_buffer(struct session *s, uint32_t handle);
 struct model_handle *session_model(struct session *s, uint32_t handle);
 
 void buffer_unref(struct buffer *b); /* takes NULL; without the lock */
-/* Takes the buffer away from its client until buffer_disown(), where that was asked for. False:
- * somebody has pinned its pages, so it stays the client's. Both without the lock. */
-bool buffer_own(struct buffer *b);
-void buffer_disown(struct buffer *b);
 
 #endif

@@ -15,6 +15,7 @@
 #include "daemon/log.h"
 #include "daemon/rings.h"
 #include "daemon/stream.h"
+#include "daemon/transport/device.h"
 
 #include <math.h>
 #include <sched.h>
@@ -469,11 +470,11 @@ static void serve(struct worker *w, struct request *rq)
 		if (kick)
 			workers_kick(srv);
 		start = server_now_ns();
-		strict = rq->in->fd >= 0;
-		owned = strict && buffer_own(rq->in);
+		strict = rq->in->own != NULL;
+		owned = strict && device_buffer_own(rq->in->own);
 		cqe.status = compute(&run, &result);
 		if (owned)
-			buffer_disown(rq->in);
+			device_buffer_disown(rq->in->own);
 		end = server_now_ns();
 		__atomic_store_n(&w->busy_since_us, 0, __ATOMIC_RELAXED);
 		pthread_mutex_lock(&srv->lock);

@@ -47,6 +47,7 @@ const char *neap_strerror(int error)
 		{EDQUOT, "over the daemon's limit for buffers"},
 		{ESTALE,
 		 "the model was replaced by one with other inputs or outputs: open it again"},
+		{ENODEV, "the daemon does not use the kernel module: make the buffer again"},
 		{EINVAL, "invalid argument"},
 		{ERANGE, "out of range"},
 		{E2BIG, "too large"},

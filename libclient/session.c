@@ -257,12 +257,15 @@ static int handshake_answer(struct neap *n)
 		n->step = STEP_BUFFERS;
 		break;
 	case STEP_BUFFERS:
-		/* A buffer or a model that is refused now spoils its own requests only. */
+		/* A buffer or a model that is refused now spoils its own requests only; what the daemon
+		 * says of it is the last error meanwhile. */
+		reply_status(n);
 		ret = 0;
 		if (n->asked)
 			client_buffer_answer(n, n->asked);
 		break;
 	default:
+		reply_status(n);
 		ret = 0;
 		if (n->asked)
 			client_model_answer(n, n->asked);

@@ -7,12 +7,13 @@
  * Ring regions stay memory files. A ring needs one writer, which a seal promises and the module does
  * not: whoever has a buffer's descriptor can map it for writing.
  *
- * The node and the mapping of its state page belong to this file.
+ * The node, the mapping of its state page and the list of buffers that runs own belong to this file.
  */
 #include "daemon/transport/device.h"
 #include "daemon/transport/transport.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -102,7 +103,85 @@ int device_info(int fd, struct neap_buf_info *ret)
 	return 0;
 }
 
-int device_own(int fd, bool server)
+/* ---- buffers that runs own ---- */
+
+struct device_buffer {
+	struct device_buffer *next;
+	uint64_t id;   /* the module's */
+	unsigned refs; /* guarded by buffers_lock */
+	int fd;
+	pthread_mutex_t lock; /* guards owners, and holds others up while a call is under way */
+	unsigned owners;
+};
+
+static pthread_mutex_t buffers_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct device_buffer *buffers;
+
+static int new_buffer(int fd, uint64_t id, struct device_buffer **ret)
+{
+	struct device_buffer *b = calloc(1, sizeof(*b));
+
+	if (!b)
+		return -ENOMEM;
+	b->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (b->fd < 0) {
+		int r = -errno;
+
+		free(b);
+		return r;
+	}
+	b->id = id;
+	pthread_mutex_init(&b->lock, NULL);
+	*ret = b;
+	return 0;
+}
+
+int device_buffer_get(int fd, struct device_buffer **ret)
+{
+	struct neap_buf_info info;
+	struct device_buffer *b;
+	int r = 0;
+
+	NE_RETURN_IF(device_info(fd, &info));
+	pthread_mutex_lock(&buffers_lock);
+	for (b = buffers; b && b->id != info.id; b = b->next)
+		;
+	if (!b) {
+		r = new_buffer(fd, info.id, &b);
+		if (r >= 0) {
+			b->next = buffers;
+			buffers = b;
+		}
+	}
+	if (r >= 0) {
+		b->refs++;
+		*ret = b;
+	}
+	pthread_mutex_unlock(&buffers_lock);
+	return r;
+}
+
+void device_buffer_put(struct device_buffer *b)
+{
+	struct device_buffer **at = &buffers;
+
+	if (!b)
+		return;
+	pthread_mutex_lock(&buffers_lock);
+	if (--b->refs) {
+		pthread_mutex_unlock(&buffers_lock);
+		return;
+	}
+	while (*at != b)
+		at = &(*at)->next;
+	*at = b->next;
+	pthread_mutex_unlock(&buffers_lock);
+	close(b->fd);
+	pthread_mutex_destroy(&b->lock);
+	free(b);
+}
+
+static int set_owner(int fd, bool server)
 {
 	struct neap_buf_own own = {
 		.fd = fd,
@@ -111,6 +190,27 @@ int device_own(int fd, bool server)
 
 	return ioctl(node, NEAP_IOC_BUF_OWN, &own) < 0 ? -errno : 0;
 }
+
+bool device_buffer_own(struct device_buffer *b)
+{
+	bool owned;
+
+	pthread_mutex_lock(&b->lock);
+	owned = b->owners || set_owner(b->fd, true) >= 0;
+	b->owners += owned;
+	pthread_mutex_unlock(&b->lock);
+	return owned;
+}
+
+void device_buffer_disown(struct device_buffer *b)
+{
+	pthread_mutex_lock(&b->lock);
+	if (!--b->owners)
+		set_owner(b->fd, false);
+	pthread_mutex_unlock(&b->lock);
+}
+
+/* ---- the state page ---- */
 
 /* Word by word with acquire, so that the counter is read again after all of them. */
 static void copy_state(struct neap_state *ret)

@@ -16,8 +16,18 @@ void device_close(void);
 
 /* NEAP_IOC_BUF_INFO: -EINVAL where @fd is no buffer of the module. */
 int device_info(int fd, struct neap_buf_info *ret);
-/* Takes the buffer away from its client, or gives it back. -EBUSY: somebody has pinned it. */
-int device_own(int fd, bool server);
+
+/*
+ * A buffer that runs can own. One for each buffer of the module, however often clients have handed
+ * it over: or a second handle's run would give back what a first one's still computes on.
+ */
+struct device_buffer;
+int device_buffer_get(int fd, struct device_buffer **ret); /* keeps a descriptor of its own */
+void device_buffer_put(struct device_buffer *b);           /* takes NULL */
+/* Takes the buffer away from its clients until the last run has disowned it. False: somebody has
+ * pinned it, or it was revoked; then nothing is to be disowned. Any thread. */
+bool device_buffer_own(struct device_buffer *b);
+void device_buffer_disown(struct device_buffer *b);
 
 /* The state page; no system call. False where there is none, or nothing changed since *seq, which
  * is set to what was read. Any thread. */

@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -20,6 +21,15 @@
 
 #define SIZE_SEALS  (F_SEAL_SHRINK | F_SEAL_GROW)
 #define OWNER_SEALS (SIZE_SEALS | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
+
+/* By its name alone: a question to the file itself could block where it is not what it should be. */
+static bool is_dmabuf(int fd)
+{
+	char link[32], name[16];
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	return readlink(link, name, sizeof(name)) >= 8 && !memcmp(name, "/dmabuf:", 8);
+}
 
 /* Proves that @fd is a memory file of at least @bytes with all of @seals; returns its seals. */
 static int check_memfd(int fd, size_t bytes, int seals, struct ne_error *err)
@@ -51,8 +61,14 @@ static int check_memfd(int fd, size_t bytes, int seals, struct ne_error *err)
 static int memfd_map_buffer(int fd, size_t bytes, enum transport_access access,
 			    struct transport_map *ret, struct ne_error *err)
 {
-	int have = check_memfd(fd, bytes, SIZE_SEALS, err);
+	int have;
 
+	if (is_dmabuf(fd))
+		return ne_fail(
+			err, ENODEV,
+			"the buffer is a dma-buf, but not of a kernel module that this daemon "
+			"uses (\"neapctl status\" says which memory it takes)");
+	have = check_memfd(fd, bytes, SIZE_SEALS, err);
 	NE_RETURN_IF(have);
 	if (access == TRANSPORT_READ)
 		return transport_map(fd, bytes, PROT_READ, ret, err);

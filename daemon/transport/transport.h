@@ -14,7 +14,7 @@
 struct transport_map {
 	void *addr;
 	size_t bytes;
-	bool ownable; /* device_own() takes its descriptor */
+	bool ownable; /* device_buffer_get() takes its descriptor */
 };
 
 enum transport_access {
