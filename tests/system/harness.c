@@ -188,6 +188,7 @@ static bool is_sanitized(const char *program)
 
 int harness_prepare(struct harness *h, const char *build)
 {
+	const char *emulated = getenv("NEAP_TEST_EMULATED");
 	int ret;
 
 	signal(SIGPIPE, SIG_IGN);
@@ -195,6 +196,7 @@ int harness_prepare(struct harness *h, const char *build)
 	if (ret < 0)
 		return ret;
 	h->sanitized = is_sanitized(h->neapd);
+	h->emulated = emulated && *emulated && strcmp(emulated, "0");
 	/* Short: the socket's path has 108 bytes at most. */
 	strcpy(h->dir, "/tmp/neap-XXXXXX");
 	if (!mkdtemp(h->dir)) {

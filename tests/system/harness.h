@@ -29,6 +29,7 @@ struct harness {
 	bool real_sys;         /* the machine's own sensors, not those of sys/ */
 	unsigned long max_fds; /* RLIMIT_NOFILE of the daemon; 0 = as is */
 	bool sanitized;        /* asan or tsan: slower, figures mean nothing */
+	bool emulated; /* NEAP_TEST_EMULATED: slower still, tests repeat things less often */
 };
 
 /* Fails the test: says where and why, kills the daemon, shows the log's end. */

@@ -9,8 +9,9 @@
 
 #include "engine/model/container.h"
 
-#define CHANNELS 24
-#define WIDTHS   3
+#define CHANNELS  24
+#define WIDTHS    3
+#define SLOW_SIDE 6 /* of slow models on an emulated processor */
 
 const struct model_spec model_quick = {.side = 8, .blocks = 1, .seed = 1};
 const struct model_spec model_slow = {.side = 96, .blocks = 4, .seed = 2};
@@ -168,17 +169,24 @@ struct ne_model *model_make(const struct model_spec *spec)
 	return m;
 }
 
-void model_install(struct harness *h, const char *name, const struct model_spec *spec)
+/* What is fit for the machine: an emulated processor needs some hundred times as long for f32. */
+static struct model_spec fit(const struct harness *h, const struct model_spec *spec)
 {
 	struct model_spec use = *spec;
-	struct ne_model *m;
+
+	if (h->emulated)
+		use.side = use.side > 32 ? SLOW_SIDE : use.side == 8 ? 4 : use.side;
+	else if (h->sanitized && use.side > 32)
+		use.side = 32; /* the daemon is some ten times slower */
+	return use;
+}
+
+void model_install(struct harness *h, const char *name, const struct model_spec *spec)
+{
+	struct model_spec use = fit(h, spec);
+	struct ne_model *m = model_make(&use);
 	struct ne_error err;
 	char path[256];
-
-	/* A sanitizer makes the daemon some ten times slower: as much less to compute. */
-	if (h->sanitized && use.side > 32)
-		use.side = 32;
-	m = model_make(&use);
 
 	snprintf(path, sizeof(path), "%s/%s.neap", h->models, name);
 	CHECK(ne_container_save(path, m, 0, &err) == 0, "%s", err.text);

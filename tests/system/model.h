@@ -5,7 +5,7 @@
  * A test model takes f32 [1,side,side,1]: a convolution to 24 channels and exit 0, then `blocks`
  * convolutions of 24 by 24 channels and exit 1; three widths (8, 16, 24 channels): six levels. Its
  * weights are random from `seed`. side 8 takes some microseconds, side 96 with 4 blocks tens of
- * milliseconds.
+ * milliseconds; both are made smaller on an emulated processor, the latter under a sanitizer too.
  */
 #ifndef NEAP_TEST_MODEL_H
 #define NEAP_TEST_MODEL_H

@@ -6,10 +6,13 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "neap/uapi/neap_ioctl.h"
 
 #define REPLY_MS 20000
 
@@ -153,6 +156,7 @@ void raw_hello(struct raw *r)
 
 	raw_call(r, &m.h, sizeof(m), NULL, 0, &reply);
 	expect(&reply, NEAP_MSG_HELLO, sizeof(reply.m.hello), "hello");
+	r->device = !strcmp(reply.m.hello.transport, "device");
 }
 
 int raw_memfd(size_t bytes, int seals)
@@ -189,18 +193,40 @@ void raw_rings(struct raw *r, uint32_t entries)
 	CHECK(r->daemon != MAP_FAILED, "%s", strerror(errno));
 }
 
-uint32_t raw_buffer(struct raw *r, size_t bytes, uint32_t flags, char **ret_data)
+int raw_device_buffer(size_t bytes)
+{
+	struct neap_buf_alloc a = {.bytes = bytes};
+	int node = open("/dev/neap", O_RDWR | O_CLOEXEC);
+
+	if (node < 0)
+		return -1;
+	CHECK(ioctl(node, NEAP_IOC_BUF_ALLOC, &a) == 0, "%s", strerror(errno));
+	close(node);
+	return a.fd;
+}
+
+uint32_t raw_add(struct raw *r, int fd, size_t bytes, uint32_t flags)
 {
 	struct neap_msg_buf_add m = {.h.type = NEAP_MSG_BUF_ADD, .bytes = bytes, .flags = flags};
-	int fd = raw_memfd(bytes, F_SEAL_SHRINK | F_SEAL_GROW);
 	struct raw_reply reply;
 
-	*ret_data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-	CHECK(*ret_data != MAP_FAILED);
 	raw_call(r, &m.h, sizeof(m), &fd, 1, &reply);
-	close(fd);
 	expect(&reply, NEAP_MSG_BUF_ADD, sizeof(reply.m.handle), "buffer");
 	return reply.m.handle.handle;
+}
+
+uint32_t raw_buffer(struct raw *r, size_t bytes, uint32_t flags, char **ret_data)
+{
+	int fd = r->device ? raw_device_buffer(bytes) : -1;
+	uint32_t handle;
+
+	if (fd < 0)
+		fd = raw_memfd(bytes, F_SEAL_SHRINK | F_SEAL_GROW);
+	*ret_data = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	CHECK(*ret_data != MAP_FAILED);
+	handle = raw_add(r, fd, bytes, flags);
+	close(fd);
+	return handle;
 }
 
 void raw_model(struct raw *r, const char *name)

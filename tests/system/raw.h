@@ -11,6 +11,7 @@
 
 struct raw {
 	int fd;
+	bool device; /* the daemon takes buffers of the kernel module */
 	uint32_t id;
 	uint32_t entries;
 	struct neap_ring_client *client; /* NULL until raw_rings() */
@@ -55,7 +56,11 @@ void raw_call(struct raw *r, struct neap_msg *m, size_t bytes, const int *fds, i
 /* The steps of an orderly client; each fails the test where the daemon refuses. */
 void raw_hello(struct raw *r);
 void raw_rings(struct raw *r, uint32_t entries);
+/* Of the kernel module where the daemon takes such, else a memfd. */
 uint32_t raw_buffer(struct raw *r, size_t bytes, uint32_t flags, char **ret_data);
+uint32_t raw_add(struct raw *r, int fd, size_t bytes, uint32_t flags); /* @fd stays the caller's */
+/* A buffer of the kernel module; -1 where there is no /dev/neap. */
+int raw_device_buffer(size_t bytes);
 void raw_model(struct raw *r, const char *name);
 void raw_ready(struct raw *r, struct harness *h, const char *model, uint32_t entries);
 

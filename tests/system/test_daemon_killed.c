@@ -92,7 +92,7 @@ static void answered_after_restart(struct harness *h)
 	struct batch b;
 
 	batch_open(&b, h, "slow", &opt, 5);
-	for (int round = 0; round < ROUNDS; round++) {
+	for (int round = 0; round < (h->emulated ? 2 : ROUNDS); round++) {
 		batch_submit(&b);
 		sleep_ms(random_u32(&b.state) % 60);
 		harness_kill(h);
@@ -180,7 +180,7 @@ static void many_clients_many_deaths(struct harness *h)
 			struct batch b;
 
 			batch_open(&b, h, "quick", &opt, 100u + (unsigned)i);
-			for (int round = 0; round < 60; round++) {
+			for (int round = 0; round < (h->emulated ? 5 : 60); round++) {
 				batch_submit(&b);
 				batch_collect(&b, 0);
 			}

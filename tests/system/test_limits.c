@@ -262,7 +262,8 @@ static void never_reads(struct harness *h)
 
 	raw_ready(&r, h, "quick", 8);
 	__atomic_store_n(&r.client->waiting, 1, __ATOMIC_SEQ_CST);
-	for (uint64_t i = 0; i < 3000; i++) {
+	/* More than the socket has room for. */
+	for (uint64_t i = 0; i < (h->emulated ? 800 : 3000); i++) {
 		raw_submit(&r, i);
 		CHECK(raw_complete(&r, &c, 20000) && c.user_data == i && c.status == 0);
 	}
