@@ -26,8 +26,9 @@ int ne_container_load(const char *path, const struct ne_limits *limits, struct n
 		      struct ne_error *err);
 
 enum ne_pack_flags {
-	NE_PACK_RANS = 1 << 0, /* entropy-code s8 tensors where that is smaller */
-	NE_PACK_F16 = 1 << 1,  /* store norms and f32 weights as f16 (lossy) */
+	NE_PACK_RANS = 1 << 0,      /* entropy-code s8 tensors where that is smaller */
+	NE_PACK_F16 = 1 << 1,       /* store norms and f32 weights as f16 (lossy) */
+	NE_PACK_F16_EXACT = 1 << 2, /* those arrays of them that lose nothing by it */
 };
 
 /* Serialises into one allocation, freed with free(). */

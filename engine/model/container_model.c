@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "engine/model/container_sections.h"
-#include "engine/model/f16.h"
 
 static bool measure_valid(float v, float top)
 {
@@ -205,7 +204,7 @@ int ne_section_calibration_read(struct ne_reader *r, struct ne_model *m)
 
 static void floats_write(struct ne_writer *w, const float *v, uint32_t n, unsigned flags)
 {
-	bool half = flags & NE_PACK_F16 && ne_f16_fits(v, n);
+	bool half = ne_packs_as_f16(v, n, flags);
 
 	ne_wr_u8(w, half ? NEAP_ENC_F16 : NEAP_ENC_F32);
 	for (uint32_t i = 0; i < n; i++) {

@@ -8,6 +8,14 @@
 
 #include "engine/model/container.h"
 #include "engine/model/container_io.h"
+#include "engine/model/f16.h"
+
+/* Whether the flags (enum ne_pack_flags) want these values in f16. */
+static inline bool ne_packs_as_f16(const float *v, size_t n, unsigned flags)
+{
+	return (flags & NE_PACK_F16 && ne_f16_fits(v, n)) ||
+	       (flags & NE_PACK_F16_EXACT && ne_f16_exact(v, n));
+}
 
 /* Leaves data of constants NULL and their number in *ret_consts; sets is_const[tensor]. */
 int ne_section_graph_read(struct ne_reader *r, const struct ne_limits *limits, struct ne_graph *g,

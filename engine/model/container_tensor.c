@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "engine/model/container_sections.h"
-#include "engine/model/f16.h"
 #include "engine/model/rans.h"
 
 /* Below this many values a table cannot pay. */
@@ -191,7 +190,7 @@ static int tensor_write(struct ne_writer *w, struct ne_rans_tables *tables,
 	unsigned encoding = dtype_encoding(t->dtype);
 	uint8_t *coded = NULL;
 
-	if (t->dtype == NE_F32 && flags & NE_PACK_F16 && ne_f16_fits(t->data, n))
+	if (t->dtype == NE_F32 && ne_packs_as_f16(t->data, n, flags))
 		encoding = NEAP_ENC_F16;
 	if (t->dtype == NE_S8 && flags & NE_PACK_RANS && n >= RANS_LEAST) {
 		NE_RETURN_IF(ne_rans_encode(tables, t->data, n, &coded, &coded_bytes));

@@ -196,7 +196,7 @@ int ne_container_serialise(const struct ne_model *m, unsigned flags, void **ret_
 	size_t head_bytes;
 	int e;
 
-	if (flags & ~(unsigned)(NE_PACK_RANS | NE_PACK_F16))
+	if (flags & ~(unsigned)(NE_PACK_RANS | NE_PACK_F16 | NE_PACK_F16_EXACT))
 		return ne_fail(err, EINVAL, "pack flags 0x%x", flags);
 	NE_RETURN_IF(write_check(m, err));
 	head_bytes = sizeof(h) + sections_count(m) * sizeof(t.section[0]);

@@ -72,3 +72,14 @@ bool ne_f16_fits(const float *v, size_t n)
 	}
 	return true;
 }
+
+bool ne_f16_exact(const float *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		float back = ne_f16_to_f32(ne_f32_to_f16(v[i]));
+
+		if (memcmp(&back, &v[i], sizeof(back)))
+			return false;
+	}
+	return true;
+}

@@ -15,5 +15,7 @@ uint16_t ne_f32_to_f16(float f);
  * 2^-14 of the largest magnitude. So an array of tiny values, which f16 would flush, stays f32.
  */
 bool ne_f16_fits(const float *v, size_t n);
+/* Whether each of @n values survives f16 bit for bit. */
+bool ne_f16_exact(const float *v, size_t n);
 
 #endif

@@ -34,6 +34,17 @@ grep -qE '"runs":[[:space:]]*10000' eval.json || { cat eval.json; exit 1; }
 "$neap" plot lenet.neap -o front.svg --x macs --data "$mnist"
 grep -q 'accuracy 97.72 %' front.svg
 
+# A file can be given the figures of this machine; nothing else in it changes.
+"$neap" eval lenet.neap --data "$mnist" -o measured.neap --report report.json >/dev/null
+grep -qE '"s8_accuracy":[[:space:]]*0\.977[123]' report.json || { cat report.json; exit 1; }
+[ "$("$neap" eval measured.neap --data "$mnist" --json | grep accuracy)" = "$(grep accuracy eval.json)" ]
+"$neap" inspect measured.neap --json | grep -qE '"accuracy":[[:space:]]*0\.977[123]'
+if "$neap" eval lenet.neap --data "$mnist" --limit 9 -o part.neap 2>error.txt || [ -e part.neap ]; then
+	echo "figures of a part of the data were written"
+	exit 1
+fi
+grep -q 'no --limit' error.txt
+
 # A wrong data set is told.
 if "$neap" eval lenet.neap --data fashion-mnist:nothing 2>error.txt; then
 	echo "an unknown data set was taken"

@@ -48,7 +48,7 @@ static void test_round_trip(void **state)
 	for (uint64_t seed = 0; seed < 40; seed++) {
 		struct ne_model *m = seed ? test_model_random(seed) : test_model_small();
 
-		for (unsigned flags = 0; flags < 4; flags++) {
+		for (unsigned flags = 0; flags < 8; flags++) {
 			size_t bytes, again_bytes;
 			void *data = serialise(m, flags, &bytes);
 			struct ne_model *back = parse(data, bytes);
@@ -58,8 +58,16 @@ static void test_round_trip(void **state)
 			/* what was rounded to f16 once is exact from then on */
 			assert_int_equal(bytes, again_bytes);
 			assert_memory_equal(data, again, bytes);
-			free(data);
 			free(again);
+			if (flags & NE_PACK_F16) {
+				again = serialise(
+					back, (flags & ~(unsigned)NE_PACK_F16) | NE_PACK_F16_EXACT,
+					&again_bytes);
+				assert_int_equal(bytes, again_bytes);
+				assert_memory_equal(data, again, bytes);
+				free(again);
+			}
+			free(data);
 			ne_model_free(back);
 		}
 		ne_model_free(m);

@@ -75,6 +75,9 @@ static void test_fits(void **state)
 	assert_false(ne_f16_fits(huge, 2));
 	assert_false(ne_f16_fits(none, 2));
 	assert_true(ne_f16_fits(NULL, 0));
+	assert_false(ne_f16_exact(good, 4)); /* -0.333 is rounded */
+	assert_true(ne_f16_exact(good, 1));
+	assert_true(ne_f16_exact((const float[]){-0.0f, 0x1p-24f, 65504.0f}, 3));
 }
 
 int main(void)

@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: MIT
-/* neap eval: accuracy and latency of a model's levels on labelled data. */
+/* neap eval: accuracy and latency of a model's levels on labelled data; may put them in the file. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "engine/model/container.h"
 #include "tools/neap/command.h"
 #include "tools/neap/evaluate.h"
 #include "tools/neap/levels.h"
 #include "tools/neap/options.h"
+#include "tools/neap/timing.h"
+#include "tools/neap/train/report.h"
 
 struct eval {
-	const char *model, *data, *level;
+	const char *model, *data, *level, *out, *report;
 	uint64_t limit, threads;
 	bool json;
 	/* Owned. */
@@ -33,6 +37,11 @@ static bool parse(struct eval *e, int argc, char **argv, int *ret_exit)
 		OPT_NUMBER("limit", 'n', &e->limit, "N", "First N samples only (0: all).", 0, 0),
 		OPT_NUMBER("threads", 't', &e->threads, "N",
 			   "Samples run at once (0: one per CPU).", 0, 256),
+		OPT_STRING("output", 'o', &e->out, "OUT.neap",
+			   "Write the model with the accuracies and times measured here; no\n"
+			   "--limit, no single level."),
+		OPT_STRING("report", 'r', &e->report, "R.json",
+			   "With -o: the report that neap train writes, of that file."),
 		OPT_FLAG("json", 'j', &e->json, "Print JSON."),
 	};
 	const struct command_options o = {
@@ -110,6 +119,34 @@ static int report(const struct eval *e, uint32_t n)
 	return COMMAND_OK;
 }
 
+/* Nothing but the figures changes: tensors keep their bits. A signature is dropped. */
+static int store(struct eval *e, uint32_t n, struct ne_error *err)
+{
+	struct stat st;
+
+	for (uint32_t i = 0; i < n; i++)
+		e->m->level[e->row[i].level].accuracy = (float)e->row[i].accuracy;
+	if (ne_model_set_note(e->m, "accuracy_data", e->data) < 0)
+		return ne_fail(err, ENOMEM, "out of memory");
+	NE_RETURN_IF(time_model(e->m, &command_stop, err));
+	if (command_stop)
+		return ne_fail(err, EINTR, "interrupted: %s was not written", e->out);
+	NE_RETURN_IF(ne_container_save(e->out, e->m, NE_PACK_RANS | NE_PACK_F16_EXACT, err));
+	if (!e->report)
+		return 0;
+	if (stat(e->out, &st) < 0)
+		return ne_fail(err, errno, "%s: %s", e->out, strerror(errno));
+	return report_write(e->report, e->m, (size_t)st.st_size, err);
+}
+
+/* What -o and --report need of the other options; NULL where it is there. */
+static const char *output_problem(const struct eval *e)
+{
+	if (e->out && (e->limit || strcmp(e->level, "all") != 0))
+		return "--output needs all levels and all samples: no --level, no --limit";
+	return e->report && !e->out ? "--report needs --output" : NULL;
+}
+
 int cmd_eval(int argc, char **argv)
 {
 	struct eval e = {.level = "all"};
@@ -119,11 +156,17 @@ int cmd_eval(int argc, char **argv)
 
 	if (!parse(&e, argc, argv, &exit_code))
 		return exit_code;
+	if (output_problem(&e)) {
+		command_fail("eval", "%s", output_problem(&e));
+		return COMMAND_USAGE;
+	}
 	command_catch_stop();
 	if (evaluate(&e, &n, &err) < 0)
 		exit_code = command_fail("eval", "%s", err.text);
 	else
 		exit_code = report(&e, n);
+	if (exit_code == COMMAND_OK && e.out && store(&e, n, &err) < 0)
+		exit_code = command_fail("eval", "%s", err.text);
 	free(e.row);
 	free(e.measure);
 	data_close(&e.d);

@@ -179,3 +179,19 @@ int time_levels(const struct ne_program *p, const struct timing_options *opt,
 	ne_context_free(c);
 	return rc < 0 ? ne_fail(err, -rc, "running the model failed: %s", strerror(-rc)) : 0;
 }
+
+int time_model(struct ne_model *m, const volatile sig_atomic_t *stop, struct ne_error *err)
+{
+	struct timing_options opt = {.level = UINT32_MAX, .threads = 1, .runs = 500, .stop = stop};
+	struct level_timing *t = calloc(m->n_level + 1, sizeof(*t));
+	struct ne_program *p = NULL;
+	int rc = t ? ne_program_new(m, NULL, &p, err) : ne_fail(err, ENOMEM, "out of memory");
+
+	if (rc >= 0)
+		rc = time_levels(p, &opt, t, err);
+	for (uint32_t i = 0; rc >= 0 && i < m->n_level; i++)
+		m->level[i].latency_us = (float)t[i].p50_us;
+	ne_program_free(p);
+	free(t);
+	return rc;
+}

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How long levels take on this machine; shared by bench and plot. */
+/* How long levels take on this machine; shared by bench, plot, eval and train. */
 #ifndef NEAP_TOOL_TIMING_H
 #define NEAP_TOOL_TIMING_H
 
@@ -35,5 +35,8 @@ void timing_buffers_done(struct timing_buffers *b);
  */
 int time_levels(const struct ne_program *p, const struct timing_options *opt,
 		struct level_timing *ret, struct ne_error *err);
+
+/* Puts the median of 500 runs, one thread, into each level's latency_us. @stop may be NULL. */
+int time_model(struct ne_model *m, const volatile sig_atomic_t *stop, struct ne_error *err);
 
 #endif

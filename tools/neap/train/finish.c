@@ -168,22 +168,6 @@ static int measure(const struct finish *f, const struct ne_model *f32, struct ne
 	return rc;
 }
 
-static int time_model(struct ne_model *m, struct ne_error *err)
-{
-	struct timing_options opt = {.level = UINT32_MAX, .threads = 1, .runs = 500};
-	struct level_timing *t = calloc(m->n_level + 1, sizeof(*t));
-	struct ne_program *p = NULL;
-	int rc = t ? ne_program_new(m, NULL, &p, err) : ne_fail(err, ENOMEM, "out of memory");
-
-	if (rc >= 0)
-		rc = time_levels(p, &opt, t, err);
-	for (uint32_t i = 0; rc >= 0 && i < m->n_level; i++)
-		m->level[i].latency_us = (float)t[i].p50_us;
-	ne_program_free(p);
-	free(t);
-	return rc;
-}
-
 int finish_model(const struct finish *f, const float *theta, const struct width_stats *stats,
 		 struct ne_model **ret, struct ne_error *err)
 {
@@ -205,7 +189,7 @@ int finish_model(const struct finish *f, const float *theta, const struct width_
 	if (rc >= 0)
 		rc = measure(f, f32, m, err);
 	if (rc >= 0)
-		rc = time_model(m, err);
+		rc = time_model(m, NULL, err);
 	if (rc >= 0) {
 		m->confidence = f->r->confidence;
 		rc = set_notes(f, m);
