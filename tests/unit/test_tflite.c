@@ -33,12 +33,33 @@ enum {
 	SOFTMAX = 25,
 	TANH = 28,
 	PAD = 34,
+	GATHER = 36,
 	TRANSPOSE = 39,
 	MEAN = 40,
+	SUB = 41,
+	DIV = 42,
 	SQUEEZE = 43,
+	STRIDED_SLICE = 45,
+	SPLIT = 49,
+	CAST = 53,
+	MAXIMUM = 55,
 	PADV2 = 60,
+	SLICE = 65,
+	SUM = 74,
+	RSQRT = 76,
+	SHAPE = 77,
+	REDUCE_PROD = 81,
+	REDUCE_MAX = 82,
+	PACK = 83,
+	UNPACK = 88,
+	SQUARED_DIFFERENCE = 99,
+	SPLIT_V = 102,
 	QUANTIZE = 114,
-	HARD_SWISH = 117
+	HARD_SWISH = 117,
+	CALL_ONCE = 129,
+	VAR_HANDLE = 142,
+	READ_VARIABLE = 143,
+	ASSIGN_VARIABLE = 144,
 };
 enum { VALID = 1, RELU = 1, FUSED_RELU6 = 3, FUSED_TANH = 4 };
 
@@ -334,6 +355,245 @@ static void test_layout(void **state)
 	assert_reals(out, want_turn, 8);
 	run(&s, (const void *[]){ramp}, out, 32);
 	assert_reals(out, want_join, 8);
+}
+
+/* Python's slices: from the end, backwards, an axis taken away. */
+static void test_slices(void **state)
+{
+	static const int32_t begin[3] = {0, -1, 1}, end[3] = {1, 0, -4}, stride[3] = {1, -2, 1};
+	static const int32_t from[2] = {1, 1}, size[2] = {2, -1}, list[2] = {3, 0};
+	static const struct tb_tensor strided[] = {
+		REAL("in", 3, {1, 4, 4}),       CONST("begin", S32, begin, 1, {3}),
+		CONST("end", S32, end, 1, {3}), CONST("stride", S32, stride, 1, {3}),
+		REAL("out", 2, {1, 2}),
+	};
+	static const struct tb_tensor sliced[] = {
+		REAL("in", 2, {4, 4}), CONST("begin", S32, from, 1, {2}),
+		CONST("size", S32, size, 1, {2}), REAL("out", 2, {2, 3})};
+	static const struct tb_tensor gathered[] = {
+		REAL("in", 2, {4, 4}), CONST("list", S32, list, 1, {2}), REAL("out", 2, {4, 2})};
+	static const struct tb_op strided_op = {
+		STRIDED_SLICE, 4, 1, {0, 1, 2, 3}, {4}, 2, {{1, 4, 2, NULL}, {4, 4, 4, NULL}}};
+	static const struct tb_op slice_op = {SLICE, 3, 1, {0, 1, 2}, {3}, 0, {{0, 0, 0, NULL}}};
+	static const struct tb_op gather_op = {GATHER, 2, 1, {0, 1}, {2}, 1, {{0, 4, 1, NULL}}};
+	static const float want_strided[2] = {13, 5}; /* in[0, 3::-2, 1] */
+	static const float want_slice[6] = {5, 6, 7, 9, 10, 11};
+	static const float want_gather[8] = {3, 0, 7, 4, 11, 8, 15, 12};
+	float out[8];
+
+	(void)state;
+	run_one(strided, 5, &strided_op, ramp, out, 8);
+	assert_reals(out, want_strided, 2);
+	run_one(sliced, 4, &slice_op, ramp, out, 24);
+	assert_reals(out, want_slice, 6);
+	run_one(gathered, 3, &gather_op, ramp, out, 32);
+	assert_reals(out, want_gather, 8);
+}
+
+/* Cut into parts and put together again in another order. */
+static void test_splits(void **state)
+{
+	static const int32_t axis[1] = {-1}, sizes[2] = {1, -1};
+	static const struct tb_tensor t[] = {
+		REAL("in", 2, {2, 4}),
+		CONST("axis", S32, axis, 0, {0}),
+		REAL("left", 2, {2, 2}),
+		REAL("right", 2, {2, 2}),
+		CONST("sizes", S32, sizes, 1, {2}),
+		REAL("one", 2, {2, 1}),
+		REAL("three", 2, {2, 3}),
+		REAL("row0", 1, {2}),
+		REAL("row1", 1, {2}),
+		REAL("packed", 2, {2, 2}),
+		REAL("out", 2, {2, 6}),
+	};
+	static const struct tb_op op[] = {
+		{SPLIT, 2, 2, {1, 0}, {2, 3}, 1, {{0, 4, 2, NULL}}},
+		{SPLIT_V, 3, 2, {0, 4, 1}, {5, 6}, 1, {{0, 4, 2, NULL}}},
+		{UNPACK, 1, 2, {3}, {7, 8}, 2, {{0, 4, 2, NULL}, {1, 4, 0, NULL}}},
+		{PACK, 2, 1, {8, 7}, {9}, 2, {{0, 4, 2, NULL}, {1, 4, 1, NULL}}},
+		{CONCATENATION, 3, 1, {9, 5, 6}, {10}, 1, {{0, 4, 1, NULL}}},
+	};
+	static const struct tb_subgraph s = {TB_SIZE(t), TB_SIZE(op), 1, 1, t, op, {0}, {10}};
+	static const float want[12] = {6, 2, 0, 1, 2, 3, 7, 3, 4, 5, 6, 7};
+	float out[12];
+
+	(void)state;
+	run(&s, (const void *[]){ramp}, out, sizeof(out));
+	assert_reals(out, want, 12);
+}
+
+static void test_reductions(void **state)
+{
+	static const int32_t axes[1] = {-1};
+	static const struct tb_tensor t[] = {
+		REAL("in", 3, {1, 2, 4}), CONST("axes", S32, axes, 1, {1}), REAL("out", 2, {1, 2})};
+	static const struct {
+		int code;
+		float want[2];
+	} cases[] = {{MEAN, {1.5f, 5.5f}},
+		     {SUM, {6, 22}},
+		     {REDUCE_MAX, {3, 7}},
+		     {REDUCE_PROD, {0, 840}}};
+	struct tb_op op = {0, 2, 1, {0, 1}, {2}, 0, {{0, 0, 0, NULL}}};
+	float out[2];
+
+	(void)state;
+	for (size_t i = 0; i < NE_ARRAY_SIZE(cases); i++) {
+		op.code = cases[i].code;
+		run_one(t, 3, &op, ramp, out, sizeof(out));
+		assert_reals(out, cases[i].want, 2);
+	}
+}
+
+static void test_families(void **state)
+{
+	static const float two[1] = {2};
+	static const struct tb_tensor t[] = {REAL("in", 2, {1, 4}), CONST("two", F32, two, 1, {1}),
+					     REAL("out", 2, {1, 4})};
+	static const struct tb_tensor one[] = {REAL("in", 2, {1, 4}), REAL("out", 2, {1, 4})};
+	static const struct {
+		int code, act;
+		float want[4];
+	} cases[] = {
+		{SUB, 0, {-2, -1, 0, 1}},
+		{SUB, RELU, {0, 0, 0, 1}},
+		{DIV, 0, {0, 0.5f, 1, 1.5f}},
+		{MAXIMUM, 0, {2, 2, 2, 3}},
+		{SQUARED_DIFFERENCE, 0, {4, 1, 0, 1}},
+		{SUB, 2, {-1, -1, 0, 1}},
+	};
+	static const struct tb_op rsqrt = {RSQRT, 1, 1, {0}, {1}, 0, {{0, 0, 0, NULL}}};
+	static const float squares[4] = {1, 4, 0.25f, 16}, roots[4] = {1, 0.5f, 2, 0.25f};
+	float out[4];
+
+	(void)state;
+	for (size_t i = 0; i < NE_ARRAY_SIZE(cases); i++) {
+		struct tb_op op = {
+			cases[i].code, 2, 1, {0, 1}, {2}, 1, {{0, 1, cases[i].act, NULL}}};
+
+		run_one(t, 3, &op, ramp, out, sizeof(out));
+		assert_reals(out, cases[i].want, 4);
+	}
+	run_one(one, 2, &rsqrt, squares, out, sizeof(out));
+	assert_reals(out, roots, 4);
+}
+
+/* A shape that the file works out: [1, 16 / 4, 4] from SHAPE, STRIDED_SLICE, REDUCE_PROD and PACK. */
+static void test_shape_arithmetic(void **state)
+{
+	static const int32_t zero[1] = {0}, one[1] = {1}, two[1] = {2}, four[1] = {4};
+	static const struct tb_tensor t[] = {
+		REAL("in", 3, {1, 2, 8}),
+		{"shape", S32, 1, {3}, NULL, 0, 0, NULL, 0, 0, 0},
+		CONST("zero", S32, zero, 1, {1}),
+		CONST("one", S32, one, 1, {1}),
+		{"batch", S32, 0, {0}, NULL, 0, 0, NULL, 0, 0, 0},
+		{"product", S32, 0, {0}, NULL, 0, 0, NULL, 0, 0, 0},
+		CONST("two", S32, two, 0, {0}),
+		{"left", S32, 0, {0}, NULL, 0, 0, NULL, 0, 0, 0},
+		CONST("four", S32, four, 0, {0}),
+		{"to", S32, 1, {3}, NULL, 0, 0, NULL, 0, 0, 0},
+		REAL("out", 3, {1, 14, 4}),
+	};
+	static const struct tb_op op[] = {
+		{SHAPE, 1, 1, {0}, {1}, 0, {{0, 0, 0, NULL}}},
+		{STRIDED_SLICE, 4, 1, {1, 2, 3, 3}, {4}, 1, {{4, 4, 1, NULL}}},
+		{REDUCE_PROD, 2, 1, {1, 2}, {5}, 0, {{0, 0, 0, NULL}}},
+		{SUB, 2, 1, {5, 6}, {7}, 0, {{0, 0, 0, NULL}}},
+		{PACK, 3, 1, {4, 7, 8}, {9}, 0, {{0, 0, 0, NULL}}},
+		{RESHAPE, 2, 1, {0, 9}, {10}, 0, {{0, 0, 0, NULL}}},
+	};
+	struct tb_subgraph s = {TB_SIZE(t), TB_SIZE(op), 1, 1, t, op, {0}, {10}};
+	struct tb_tensor fits[TB_SIZE(t)];
+	struct fbw b;
+	float out[16];
+
+	(void)state;
+	b = tb_build(&s, 1);
+	import_fails(&b, EINVAL, "16 elements cannot become 56");
+	fbw_free(&b);
+	memcpy(fits, t, sizeof(fits));
+	fits[10].dim[1] = 4;
+	s.tensor = fits;
+	run(&s, (const void *[]){ramp}, out, sizeof(out));
+	assert_reals(out, ramp, 16);
+}
+
+/* y = x + v; v = y: a running sum that begins with what CALL_ONCE set, and with nought where it does
+ * not. */
+static void test_variables(void **state)
+{
+	static const float first[2] = {100, -100};
+	static const struct tb_tensor t[] = {
+		REAL("in", 2, {1, 2}),
+		{"handle", 13, 0, {0}, NULL, 0, 0, NULL, 0, 0, 0},
+		REAL("was", 2, {1, 2}),
+		REAL("out", 2, {1, 2}),
+	};
+	static const struct tb_tensor once_t[] = {
+		{"handle", 13, 0, {0}, NULL, 0, 0, NULL, 0, 0, 0},
+		CONST("first", F32, first, 2, {1, 2}),
+	};
+	static const struct tb_op op[] = {
+		{CALL_ONCE, 0, 0, {0}, {0}, 1, {{0, 4, 1, NULL}}},
+		{VAR_HANDLE, 0, 1, {0}, {1}, 1, {{1, 0, 0, "v"}}},
+		{READ_VARIABLE, 1, 1, {1}, {2}, 0, {{0, 0, 0, NULL}}},
+		{ADD, 2, 1, {0, 2}, {3}, 0, {{0, 0, 0, NULL}}},
+		{ASSIGN_VARIABLE, 2, 0, {1, 3}, {0}, 0, {{0, 0, 0, NULL}}},
+	};
+	static const struct tb_op once[] = {
+		{VAR_HANDLE, 0, 1, {0}, {0}, 1, {{1, 0, 0, "v"}}},
+		{ASSIGN_VARIABLE, 2, 0, {0, 1}, {0}, 0, {{0, 0, 0, NULL}}},
+	};
+	struct tb_subgraph s[2] = {
+		{TB_SIZE(t), TB_SIZE(op), 1, 1, t, op, {0}, {3}},
+		{TB_SIZE(once_t), TB_SIZE(once), 0, 0, once_t, once, {0}, {0}},
+	};
+
+	(void)state;
+	for (int with = 0; with < 2; with++) {
+		struct fbw b;
+		struct ne_program *p;
+		struct ne_context *c;
+		struct ne_model *m;
+		float out[2], want[2] = {with ? 100 : 0, with ? -100 : 0};
+
+		if (!with) { /* no CALL_ONCE */
+			s[0].op = op + 1;
+			s[0].n_op = TB_SIZE(op) - 1;
+		} else {
+			s[0].op = op;
+			s[0].n_op = TB_SIZE(op);
+		}
+		b = tb_build(s, 2);
+		m = import_ok(&b);
+		assert_int_equal(ne_program_new(m, NULL, &p, NULL), 0);
+		assert_int_equal(ne_context_new(p, 1, &c), 0);
+		assert_int_equal(ne_program_states(p), 1);
+		for (int i = 1; i < 4; i++) {
+			float in[2] = {(float)i, 10 * (float)i};
+
+			want[0] += in[0];
+			want[1] += in[1];
+			assert_int_equal(
+				ne_run(p, c, 0, (const void *[]){in}, (void *[]){out}, NULL, NULL),
+				0);
+			assert_reals(out, want, 2);
+		}
+		ne_context_free(c);
+		ne_program_free(p);
+		ne_model_free(m);
+		fbw_free(&b);
+	}
+	s[0].op = op + 2; /* no handle */
+	s[0].n_op = TB_SIZE(op) - 2;
+	{
+		struct fbw b = tb_build(s, 2);
+
+		import_fails(&b, EINVAL, "no variable that VAR_HANDLE made");
+		fbw_free(&b);
+	}
 }
 
 /* ---- quantised ---- */
@@ -694,7 +954,10 @@ int main(void)
 		cmocka_unit_test(test_conv_same),       cmocka_unit_test(test_depthwise_multiplier),
 		cmocka_unit_test(test_fully_connected), cmocka_unit_test(test_pools),
 		cmocka_unit_test(test_binary),          cmocka_unit_test(test_unary),
-		cmocka_unit_test(test_layout),          cmocka_unit_test(test_quantised_io),
+		cmocka_unit_test(test_layout),          cmocka_unit_test(test_slices),
+		cmocka_unit_test(test_splits),          cmocka_unit_test(test_reductions),
+		cmocka_unit_test(test_families),        cmocka_unit_test(test_shape_arithmetic),
+		cmocka_unit_test(test_variables),       cmocka_unit_test(test_quantised_io),
 		cmocka_unit_test(test_u8_weights),      cmocka_unit_test(test_s8_weights_with_zero),
 		cmocka_unit_test(test_quantise),        cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_truncated),       cmocka_unit_test(test_damaged),
