@@ -120,6 +120,20 @@ static int window_read(struct ne_reader *r, struct ne_window *w)
 	return 0;
 }
 
+static int recurrent_read(struct ne_reader *r, struct ne_recurrent *v)
+{
+	NE_RETURN_IF(ne_rd_s32(r, &v->direction, "direction"));
+	NE_RETURN_IF(ne_rd_s32(r, &v->linear_before_reset, "linear before reset"));
+	NE_RETURN_IF(ne_rd_s32(r, &v->input_forget, "input forget"));
+	NE_RETURN_IF(ne_rd_f32(r, &v->clip, "clip"));
+	for (uint32_t i = 0; i < NE_ARRAY_SIZE(v->act); i++) {
+		NE_RETURN_IF(ne_rd_s32(r, &v->act[i].kind, "activation"));
+		NE_RETURN_IF(ne_rd_f32(r, &v->act[i].a, "activation's parameter"));
+		NE_RETURN_IF(ne_rd_f32(r, &v->act[i].b, "activation's parameter"));
+	}
+	return 0;
+}
+
 static int attr_read(struct ne_reader *r, struct ne_attr *a)
 {
 	uint32_t mask;
@@ -156,6 +170,8 @@ static int attr_read(struct ne_reader *r, struct ne_attr *a)
 		NE_RETURN_IF(s32s_read(r, a->slice.size, NE_MAX_RANK, "size of a slice"));
 		NE_RETURN_IF(s32s_read(r, a->slice.step, NE_MAX_RANK, "step of a slice"));
 	}
+	if (mask & NEAP_ATTR_RECURRENT)
+		NE_RETURN_IF(recurrent_read(r, &a->recurrent));
 	return 0;
 }
 
@@ -278,6 +294,19 @@ static void mel_write(struct ne_writer *w, const struct ne_mel *m)
 	ne_wr_f32(w, m->floor);
 }
 
+static void recurrent_write(struct ne_writer *w, const struct ne_recurrent *v)
+{
+	ne_wr_sv(w, v->direction);
+	ne_wr_sv(w, v->linear_before_reset);
+	ne_wr_sv(w, v->input_forget);
+	ne_wr_f32(w, v->clip);
+	for (uint32_t i = 0; i < NE_ARRAY_SIZE(v->act); i++) {
+		ne_wr_sv(w, v->act[i].kind);
+		ne_wr_f32(w, v->act[i].a);
+		ne_wr_f32(w, v->act[i].b);
+	}
+}
+
 static void attr_write(struct ne_writer *w, const struct ne_attr *a)
 {
 	uint32_t mask = 0;
@@ -298,6 +327,7 @@ static void attr_write(struct ne_writer *w, const struct ne_attr *a)
 	mask |= a->axes ? NEAP_ATTR_AXES : 0;
 	mask |= any(&a->value2, sizeof(a->value2)) ? NEAP_ATTR_VALUE2 : 0;
 	mask |= any(&a->slice, sizeof(a->slice)) ? NEAP_ATTR_SLICE : 0;
+	mask |= any(&a->recurrent, sizeof(a->recurrent)) ? NEAP_ATTR_RECURRENT : 0;
 	ne_wr_uv(w, mask);
 	if (mask & NEAP_ATTR_WINDOW)
 		s32s_write(w, window, 10);
@@ -330,6 +360,8 @@ static void attr_write(struct ne_writer *w, const struct ne_attr *a)
 		s32s_write(w, a->slice.size, NE_MAX_RANK);
 		s32s_write(w, a->slice.step, NE_MAX_RANK);
 	}
+	if (mask & NEAP_ATTR_RECURRENT)
+		recurrent_write(w, &a->recurrent);
 }
 
 static void tensor_write(struct ne_writer *w, const struct ne_tensor *t)

@@ -65,6 +65,13 @@ enum ne_op {
 	/* x, then for each axis a constant s32 vector of positions in x, or NE_NONE = all of them.
 	 * Position -1 stands for attr.value. Tiles, flips, broadcasts, pads, repeats. */
 	NE_OP_PICK = 29,
+	/*
+	 * Recurrence over time, attr.recurrent; inputs and outputs as engine/op/recurrent.c tells.
+	 * LSTM: y, last state, last cell; the others: y, last state.
+	 */
+	NE_OP_LSTM = 70,
+	NE_OP_GRU = 71,
+	NE_OP_RNN = 72,
 	NE_OP_COUNT
 };
 
@@ -192,6 +199,38 @@ struct ne_slice {
 	int32_t begin[NE_MAX_RANK], size[NE_MAX_RANK], step[NE_MAX_RANK];
 };
 
+enum ne_direction { NE_FORWARD, NE_BACKWARD, NE_BOTH_WAYS };
+
+/* Activations of recurrent operators, a and b their parameters. Stored in files. */
+enum ne_gate_kind {
+	NE_GATE_NONE, /* x */
+	NE_GATE_SIGMOID,
+	NE_GATE_TANH,
+	NE_GATE_RELU,
+	NE_GATE_AFFINE,           /* a * x + b */
+	NE_GATE_LEAKY_RELU,       /* x < 0 ? a * x : x */
+	NE_GATE_THRESHOLDED_RELU, /* x > a ? x : 0 */
+	NE_GATE_SCALED_TANH,      /* a * tanh(b * x) */
+	NE_GATE_HARD_SIGMOID,     /* clamp(a * x + b, 0, 1) */
+	NE_GATE_ELU,              /* x < 0 ? a * (e^x - 1) : x */
+	NE_GATE_SOFTSIGN,         /* x / (1 + |x|) */
+	NE_GATE_SOFTPLUS,         /* log(1 + e^x) */
+	NE_GATE_COUNT
+};
+
+struct ne_gate {
+	int32_t kind;
+	float a, b;
+};
+
+struct ne_recurrent {
+	int32_t direction;           /* enum ne_direction */
+	int32_t linear_before_reset; /* GRU: reset gate after the product, not before */
+	int32_t input_forget;        /* LSTM: forget gate = 1 - input gate */
+	float clip;                  /* > 0: what enters an activation is kept within +-clip */
+	struct ne_gate act[6]; /* f, g, h of ONNX for the first direction, then for the second */
+};
+
 struct ne_attr {
 	struct ne_window window;
 	int32_t groups;            /* NE_OP_CONV; 1 = ordinary */
@@ -206,6 +245,7 @@ struct ne_attr {
 	uint32_t axes; /* bit i = axis i */
 	float value2;
 	struct ne_slice slice;
+	struct ne_recurrent recurrent;
 	/*
 	 * Conv, dwconv and dense: 1 + index of the node's per-width scale and bias (struct ne_norm),
 	 * 0 = none: y = act(scale[oc] * (x * w) + bias[oc]). With a norm there is no bias input.

@@ -57,6 +57,12 @@ static const struct ne_op_info ops[NE_OP_COUNT] = {
 			 .takes_integers = true},
 	[NE_OP_PICK] = {"pick", 1, 1 + NE_MAX_RANK, ne_pick_check, ne_pick_infer, NULL,
 			ne_pick_lower, .takes_integers = true},
+	[NE_OP_LSTM] = {"lstm", 3, 8, ne_recurrent_check, ne_recurrent_infer, ne_recurrent_macs,
+			ne_recurrent_lower, .max_out = 3},
+	[NE_OP_GRU] = {"gru", 3, 6, ne_recurrent_check, ne_recurrent_infer, ne_recurrent_macs,
+		       ne_recurrent_lower, .max_out = 2},
+	[NE_OP_RNN] = {"rnn", 3, 6, ne_recurrent_check, ne_recurrent_infer, ne_recurrent_macs,
+		       ne_recurrent_lower, .max_out = 2},
 	[NE_OP_LOGMEL] = {"logmel", 1, 1, ne_logmel_check, ne_logmel_infer, NULL, ne_logmel_lower,
 			  false},
 };

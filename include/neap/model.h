@@ -96,7 +96,10 @@ enum neap_attr_mask {
 	NEAP_ATTR_AXES = 1 << 11,   /* uv, bit i = axis i */
 	NEAP_ATTR_VALUE2 = 1 << 12, /* f32 */
 	NEAP_ATTR_SLICE = 1 << 13,  /* 18 sv: begin of 6 axes, sizes, steps */
-	NEAP_ATTR_ALL = (1 << 14) - 1,
+	NEAP_ATTR_RECURRENT =
+		1 << 14, /* 3 sv: direction, linear before reset, input forget; f32 clip;
+					  6 times: sv activation, 2 f32 parameters */
+	NEAP_ATTR_ALL = (1 << 15) - 1,
 };
 
 enum neap_tensor_flags {
