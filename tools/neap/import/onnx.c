@@ -170,11 +170,17 @@ static int add_initialiser(struct onnx *o, const Onnx__TensorProto *t)
 
 static int check_node(struct onnx *o, const onnx_node *n)
 {
-	for (size_t i = 0; i < n->n_attribute; i++)
+	bool flow = strcmp(n->op_type, "If") == 0 || strcmp(n->op_type, "Loop") == 0 ||
+		    strcmp(n->op_type, "Scan") == 0;
+
+	for (size_t i = 0; !flow && i < n->n_attribute; i++)
 		if (n->attribute[i]->g || n->attribute[i]->n_graphs)
 			return onnx_fail(o, n, EOPNOTSUPP,
-					 "control flow: operators that hold a graph are not "
+					 "an operator that holds a graph; If, Loop and Scan are "
 					 "supported");
+	if (++o->n_done > NE_MAX_NODES)
+		return onnx_fail(o, n, E2BIG, "more than %u nodes with those of loops",
+				 NE_MAX_NODES);
 	if (n->domain && n->domain[0] && strcmp(n->domain, "ai.onnx") != 0)
 		return onnx_fail(o, n, EOPNOTSUPP, "an operator of the domain '%.60s'", n->domain);
 	for (size_t i = 0; i < n->n_input; i++)
@@ -298,6 +304,17 @@ static int find_opset(struct onnx *o, const Onnx__ModelProto *p)
 	if (o->opset < OPSET_MIN || o->opset > OPSET_MAX)
 		return ne_fail(o->err, EOPNOTSUPP, "ONNX operator set %lld; %d to %d are supported",
 			       (long long)o->opset, OPSET_MIN, OPSET_MAX);
+	return 0;
+}
+
+int onnx_add_body(struct onnx *o, const Onnx__GraphProto *g)
+{
+	if (g->n_sparse_initializer)
+		return ne_fail(o->err, EOPNOTSUPP, "sparse initialisers; store them dense");
+	for (size_t i = 0; i < g->n_initializer; i++)
+		NE_RETURN_IF(add_initialiser(o, g->initializer[i]));
+	for (size_t i = 0; i < g->n_node; i++)
+		NE_RETURN_IF(add_node(o, g->node[i]));
 	return 0;
 }
 

@@ -102,6 +102,36 @@ static int emit_shaped(struct onnx *o, const onnx_node *n, enum ne_op op,
 	return id;
 }
 
+int onnx_emit_outputs(struct onnx *o, const onnx_node *n, enum ne_op op, const struct ne_attr *attr,
+		      uint32_t n_in, const uint32_t *in, uint32_t n_out, uint32_t *out)
+{
+	struct ne_shape shapes[NE_MAX_IO] = {{0}}, out_shapes[NE_MAX_IO];
+	struct ne_shape guess = {.rank = 1, .dim = {1}};
+	char name[256];
+	int r;
+
+	if (n_in > NE_MAX_IO || n_out > NE_MAX_IO)
+		return onnx_fail(o, n, E2BIG, "%u inputs and %u outputs, at most %u", n_in, n_out,
+				 NE_MAX_IO);
+	for (uint32_t i = 0; i < n_in; i++)
+		if (in[i] != NE_NONE)
+			shapes[i] = o->g->tensor[in[i]].shape;
+	for (uint32_t i = 0; i < n_out; i++) {
+		tensor_name(o, n, name, sizeof(name));
+		r = ne_graph_add_tensor(o->g, name, o->g->tensor[in[0]].dtype, &guess);
+		if (r < 0)
+			return onnx_fail(o, n, -r, "an output's tensor cannot be added");
+		out[i] = (uint32_t)r;
+	}
+	r = ne_graph_add_node(o->g, op, node_name(n), n_in, in, n_out, out, attr);
+	if (r < 0)
+		return onnx_fail(o, n, -r, "the node cannot be added");
+	NE_RETURN_IF(ne_shape_infer_all(o->g, (uint32_t)r, shapes, out_shapes, o->err));
+	for (uint32_t i = 0; i < n_out; i++)
+		o->g->tensor[out[i]].shape = out_shapes[i];
+	return 0;
+}
+
 int onnx_emit(struct onnx *o, const onnx_node *n, enum ne_op op, const struct ne_attr *attr,
 	      uint32_t n_in, const uint32_t *in)
 {

@@ -32,6 +32,7 @@ struct onnx_quantised {
 
 struct onnx_value {
 	char *name;
+	uint32_t scope;              /* of the name: 0 = the graph's */
 	struct onnx_const *constant; /* or NULL */
 	int64_t tensor;              /* id, or -1 */
 	bool shifted;                /* unsigned bytes that are kept as s8, 128 less */
@@ -39,11 +40,19 @@ struct onnx_value {
 	struct onnx_quantised of;
 };
 
+/* The names of a body of control flow; it lives on the stack of who imports the body. */
+struct onnx_scope {
+	uint32_t id;
+	struct onnx_scope *outer;
+};
+
 struct onnx {
 	struct ne_graph *g;
 	const struct onnx_options *opt;
 	struct ne_error *err;
 	int64_t opset;
+	struct onnx_scope *scope; /* NULL: the graph's */
+	uint32_t n_scope, n_done; /* scopes made; nodes imported */
 	struct onnx_value *value; /* [n_value], found by name through slot */
 	uint32_t n_value, cap_value;
 	uint32_t *slot; /* [n_slot] 1 + index of a value, 0 = free; n_slot a power of two */
@@ -69,6 +78,9 @@ int onnx_wire_check(const void *data, size_t bytes, struct ne_error *err);
 
 void onnx_values_done(struct onnx *o);
 struct onnx_value *onnx_value_find(const struct onnx *o, const char *name);
+/* Names added are the scope's, until it is left; names are looked up from it outwards. */
+void onnx_scope_enter(struct onnx *o, struct onnx_scope *s);
+void onnx_scope_leave(struct onnx *o);
 /* A new value; -EEXIST where the name is taken. @c is taken over, even on failure. */
 int onnx_value_add(struct onnx *o, const char *name, struct onnx_const *c, int64_t tensor);
 
@@ -142,6 +154,9 @@ int onnx_emit(struct onnx *o, const onnx_node *n, enum ne_op op, const struct ne
 /* With another type of output than the operator's usual one (that of its first value). */
 int onnx_emit_as(struct onnx *o, const onnx_node *n, enum ne_op op, const struct ne_attr *attr,
 		 uint32_t n_in, const uint32_t *in, enum ne_dtype dtype);
+/* Several outputs, of the type of input 0; @out gets their ids. */
+int onnx_emit_outputs(struct onnx *o, const onnx_node *n, enum ne_op op, const struct ne_attr *attr,
+		      uint32_t n_in, const uint32_t *in, uint32_t n_out, uint32_t *out);
 /* Members of families. */
 int onnx_emit_function(struct onnx *o, const onnx_node *n, enum ne_unary kind, int x, float a,
 		       float b);
@@ -172,6 +187,11 @@ int onnx_emit_const_as(struct onnx *o, const onnx_node *n, enum ne_dtype dtype, 
 int onnx_emit_typed(struct onnx *o, const onnx_node *n, enum ne_op op, int x, enum ne_dtype dtype,
 		    struct ne_quant quant);
 int onnx_emit_scalar(struct onnx *o, const onnx_node *n, enum ne_op op, int x, float v);
+
+/* ---- onnx.c ---- */
+
+/* Initialisers and nodes of a graph, or of a body of control flow. */
+int onnx_add_body(struct onnx *o, const Onnx__GraphProto *g);
 
 /* ---- onnx_quant.c: 8-bit constants and activations ---- */
 
@@ -275,6 +295,12 @@ ONNX_OP(constant);
 /* onnx_quant.c */
 ONNX_OP(quantize_linear);
 ONNX_OP(dequantize_linear);
+/* onnx_recurrent.c */
+ONNX_OP(recurrent);
+/* onnx_flow.c */
+ONNX_OP(if);
+ONNX_OP(loop);
+ONNX_OP(scan);
 /* onnx_fold.c */
 ONNX_OP(fold_cast);
 ONNX_OP(fold_concat);

@@ -147,6 +147,14 @@ static bool is_computed(const struct onnx *o, const onnx_node *n, size_t i)
 	return onnx_in(o, n, i) && !onnx_in_const(o, n, i);
 }
 
+/* An infinite constant is no limit. */
+static bool limits(const struct onnx *o, const onnx_node *n, size_t i)
+{
+	const struct onnx_const *c = onnx_in_const(o, n, i);
+
+	return onnx_in(o, n, i) && !(c && c->n == 1 && isinf(onnx_const_real(c, 0)));
+}
+
 int onnx_clip(struct onnx *o, const onnx_node *n)
 {
 	int x = onnx_in_tensor(o, n, 0);
@@ -155,9 +163,9 @@ int onnx_clip(struct onnx *o, const onnx_node *n)
 	if (x < 0)
 		return x;
 	if (o->g->tensor[x].dtype != NE_F32 || is_computed(o, n, 1) || is_computed(o, n, 2)) {
-		if (onnx_in(o, n, 1))
+		if (limits(o, n, 1))
 			x = onnx_emit_binary(o, n, NE_BINARY_MAX, x, onnx_in_tensor(o, n, 1));
-		if (onnx_in(o, n, 2))
+		if (limits(o, n, 2))
 			x = onnx_emit_binary(o, n, NE_BINARY_MIN, x, onnx_in_tensor(o, n, 2));
 		return onnx_out_tensor(o, n, x);
 	}

@@ -19,24 +19,47 @@ static uint32_t hash(const char *s)
 	return h;
 }
 
-/* Slot of @name, or the free one where it would go. */
-static uint32_t find_slot(const struct onnx *o, const char *name)
+/* Slot of @name in @scope, or the free one where it would go. */
+static uint32_t find_slot(const struct onnx *o, const char *name, uint32_t scope)
 {
-	uint32_t i = hash(name) & (o->n_slot - 1);
+	uint32_t i = (hash(name) + scope * 2654435761u) & (o->n_slot - 1);
 
-	while (o->slot[i] && strcmp(o->value[o->slot[i] - 1].name, name) != 0)
+	while (o->slot[i] && (o->value[o->slot[i] - 1].scope != scope ||
+			      strcmp(o->value[o->slot[i] - 1].name, name) != 0))
 		i = (i + 1) & (o->n_slot - 1);
 	return i;
 }
 
-struct onnx_value *onnx_value_find(const struct onnx *o, const char *name)
+static struct onnx_value *find_in(const struct onnx *o, const char *name, uint32_t scope)
 {
 	uint32_t i;
 
 	if (!o->n_slot)
 		return NULL;
-	i = o->slot[find_slot(o, name)];
+	i = o->slot[find_slot(o, name, scope)];
 	return i ? &o->value[i - 1] : NULL;
+}
+
+struct onnx_value *onnx_value_find(const struct onnx *o, const char *name)
+{
+	for (const struct onnx_scope *s = o->scope; s; s = s->outer) {
+		struct onnx_value *v = find_in(o, name, s->id);
+
+		if (v)
+			return v;
+	}
+	return find_in(o, name, 0);
+}
+
+void onnx_scope_enter(struct onnx *o, struct onnx_scope *s)
+{
+	*s = (struct onnx_scope){.id = ++o->n_scope, .outer = o->scope};
+	o->scope = s;
+}
+
+void onnx_scope_leave(struct onnx *o)
+{
+	o->scope = o->scope->outer;
 }
 
 static int grow_values(struct onnx *o)
@@ -56,12 +79,13 @@ static int grow_values(struct onnx *o)
 	o->n_slot = 2 * cap;
 	o->cap_value = cap;
 	for (uint32_t i = 0; i < o->n_value; i++)
-		slot[find_slot(o, o->value[i].name)] = i + 1;
+		slot[find_slot(o, o->value[i].name, o->value[i].scope)] = i + 1;
 	return 0;
 }
 
 int onnx_value_add(struct onnx *o, const char *name, struct onnx_const *c, int64_t tensor)
 {
+	uint32_t scope = o->scope ? o->scope->id : 0;
 	char *copy = NULL;
 	int r = -EINVAL;
 
@@ -73,7 +97,7 @@ int onnx_value_add(struct onnx *o, const char *name, struct onnx_const *c, int64
 		r = ne_fail(o->err, ENOMEM, "ONNX model: no memory");
 		goto fail;
 	}
-	if (onnx_value_find(o, name)) {
+	if (find_in(o, name, scope)) {
 		r = ne_fail(o->err, EEXIST, "ONNX model: value '%.100s' is defined twice", name);
 		goto fail;
 	}
@@ -82,8 +106,9 @@ int onnx_value_add(struct onnx *o, const char *name, struct onnx_const *c, int64
 		r = ne_fail(o->err, ENOMEM, "ONNX model: no memory");
 		goto fail;
 	}
-	o->slot[find_slot(o, name)] = o->n_value + 1;
-	o->value[o->n_value++] = (struct onnx_value){.name = copy, .constant = c, .tensor = tensor};
+	o->slot[find_slot(o, name, scope)] = o->n_value + 1;
+	o->value[o->n_value++] =
+		(struct onnx_value){.name = copy, .scope = scope, .constant = c, .tensor = tensor};
 	return 0;
 fail:
 	onnx_const_free(c);
