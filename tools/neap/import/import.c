@@ -45,6 +45,7 @@ static const char usage_text[] =
 	"      --input-offset O     integers: MNIST's pixel/256 is --input-scale 0.00390625\n"
 	"      --labels FILE      class names, one a line\n"
 	"      --shape NAME=1x3x224x224   an input's shape, where the file leaves it open\n"
+	"      --set NAME=VALUE   make an input a constant: a sample rate, a flag\n"
 	"      --no-rans          store 8-bit weights without entropy coding\n"
 	"      --f16              store f32 weights as f16 (lossy)\n"
 	"\n"
@@ -85,6 +86,18 @@ static int parse_shape(struct import_args *a, const char *text)
 	return 0;
 }
 
+static int parse_value(struct import_args *a, const char *text)
+{
+	struct ne_error err = {""};
+
+	if (a->onnx.n_value == ONNX_MAX_SHAPES)
+		return complain("too many --set options");
+	if (onnx_parse_value(text, &a->onnx.value[a->onnx.n_value], &err) < 0)
+		return complain(err.text);
+	a->onnx.n_value++;
+	return 0;
+}
+
 enum {
 	OPT_QUANTISE = 256,
 	OPT_CALIB,
@@ -94,6 +107,7 @@ enum {
 	OPT_OFFSET,
 	OPT_LABELS,
 	OPT_SHAPE,
+	OPT_SET,
 	OPT_NO_RANS,
 	OPT_F16
 };
@@ -109,6 +123,7 @@ static const struct option options[] = {
 	{"input-offset", required_argument, NULL, OPT_OFFSET},
 	{"labels", required_argument, NULL, OPT_LABELS},
 	{"shape", required_argument, NULL, OPT_SHAPE},
+	{"set", required_argument, NULL, OPT_SET},
 	{"no-rans", no_argument, NULL, OPT_NO_RANS},
 	{"f16", no_argument, NULL, OPT_F16},
 	{"help", no_argument, NULL, 'h'},
@@ -148,6 +163,8 @@ static int take_option(struct import_args *a, int opt)
 		return 0;
 	case OPT_SHAPE:
 		return parse_shape(a, optarg);
+	case OPT_SET:
+		return parse_value(a, optarg);
 	case OPT_NO_RANS:
 		a->pack &= ~(unsigned)NE_PACK_RANS;
 		return 0;
@@ -316,8 +333,9 @@ static int import_bytes(struct import_args *a, const void *data, size_t bytes,
 	a->tflite = is_tflite(a, data, bytes);
 	if (!a->tflite)
 		return onnx_import(data, bytes, &a->onnx, ret, err);
-	if (a->onnx.n_shape)
-		return ne_fail(err, EINVAL, "--shape is for ONNX models: a TFLite file gives all");
+	if (a->onnx.n_shape || a->onnx.n_value)
+		return ne_fail(err, EINVAL,
+			       "--shape and --set are for ONNX models: a TFLite file gives all");
 	return tflite_import(data, bytes, ret, err);
 }
 

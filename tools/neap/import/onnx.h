@@ -18,14 +18,24 @@ struct onnx_shape {
 	struct ne_shape shape;
 };
 
+/* An input that becomes a constant, all its elements of one value. */
+struct onnx_fixed {
+	char name[256];
+	double value;
+};
+
 struct onnx_options {
-	uint32_t n_shape;
+	uint32_t n_shape, n_value;
 	struct onnx_shape shape[ONNX_MAX_SHAPES];
+	struct onnx_fixed value[ONNX_MAX_SHAPES];
 	bool plain; /* leave the graph as imported: no rewrites (for tests) */
 };
 
 /* Reads "NAME=1x3x224x224". -EINVAL with the reason. */
 int onnx_parse_shape(const char *text, struct onnx_shape *ret, struct ne_error *err);
+
+/* Reads "NAME=16000". -EINVAL with the reason. */
+int onnx_parse_value(const char *text, struct onnx_fixed *ret, struct ne_error *err);
 
 /*
  * Makes a model with one full-width level from the bytes of an .onnx file. @opt may be NULL.

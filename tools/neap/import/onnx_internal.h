@@ -190,6 +190,10 @@ int onnx_emit_scalar(struct onnx *o, const onnx_node *n, enum ne_op op, int x, f
 
 /* ---- onnx.c ---- */
 
+/* onnx_inputs.c: an input of the graph, or the constant that the user made of it; that options name
+ * inputs that there are. */
+int onnx_add_input(struct onnx *o, const Onnx__ValueInfoProto *v);
+int onnx_check_options(const struct onnx *o);
 /* Initialisers and nodes of a graph, or of a body of control flow. */
 int onnx_add_body(struct onnx *o, const Onnx__GraphProto *g);
 

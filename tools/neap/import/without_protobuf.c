@@ -22,6 +22,13 @@ int onnx_import(const void *data, size_t bytes, const struct onnx_options *opt,
 		       "protobuf-c-compiler, then build again");
 }
 
+int onnx_parse_value(const char *text, struct onnx_fixed *ret, struct ne_error *err)
+{
+	(void)text;
+	(void)ret;
+	return ne_fail(err, ENOSYS, "--set is for ONNX models: this build has no importer of them");
+}
+
 char *onnx_operators(void)
 {
 	return NULL;
