@@ -115,4 +115,10 @@ static inline const float *ne_tap_f32(const float *x, int32_t ind, const float *
 	return ind < 0 ? pad : x + ind;
 }
 
+/* What negative values are multiplied by: 1 where nothing is to happen to them. */
+static inline float ne_slope_f32(const struct ne_conv_f32 *a)
+{
+	return a->slope > 0 ? a->slope : 1.0f;
+}
+
 #endif

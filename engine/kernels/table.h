@@ -116,7 +116,8 @@ struct ne_dw_image_s8 {
 	int8_t *y; /* of row 0, dense */
 };
 
-/* y[p][o] = clamp(scale[o] * sum + bias[o], lo, hi). Packed [oc/nr][tap][ic][nr]. */
+/* v = scale[o] * sum + bias[o]; where slope is not 0 (0 to 1) v = max(v, slope * v); y[p][o] =
+ * clamp(v, lo, hi). Packed [oc/nr][tap][ic][nr]. */
 struct ne_conv_f32 {
 	const float *x;
 	const int32_t *ind;
@@ -125,7 +126,7 @@ struct ne_conv_f32 {
 	const float *w;
 	size_t w_tap_stride, w_block_stride; /* elements */
 	const float *scale, *bias;           /* oc rounded up to nr */
-	float lo, hi;
+	float slope, lo, hi;
 	float *y;
 	size_t y_stride;
 };

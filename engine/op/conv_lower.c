@@ -11,6 +11,7 @@
 #include "engine/op/conv_u8.h"
 #include "engine/op/op.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -370,6 +371,8 @@ static int lower_f32(struct ne_lower *lw, struct ne_conv *c)
 	if (!s.a.pad)
 		return ne_lower_no_memory(lw, c->n);
 	ne_act_limits_f32(lw->act, &s.a.lo, &s.a.hi);
+	s.a.slope = lw->slope;
+	s.a.lo = fmaxf(s.a.lo, lw->floor);
 	s.x = lw->ref[c->n->in[0]];
 	s.y = lw->ref[lw->y];
 	s.nr = c->nr;

@@ -11,6 +11,7 @@
 #include "engine/plan/plan.h"
 #include "engine/op/op.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,7 +20,8 @@ struct entry {
 	uint32_t node;
 	uint32_t y; /* output, or the output of the relu fused into it */
 	int32_t act;
-	bool fused; /* a relu that the entry before does: makes no step */
+	float slope, floor; /* of a leaky relu and a maximum fused into it */
+	bool fused;         /* an entry before does it: makes no step */
 };
 
 struct planner {
@@ -128,7 +130,12 @@ static int append(struct planner *p, uint32_t *capacity, uint32_t node)
 		p->entry = e;
 		*capacity = more;
 	}
-	p->entry[p->n_entry++] = (struct entry){node, n->out[0], n->attr.act, false};
+	p->entry[p->n_entry++] = (struct entry){
+		.node = node,
+		.y = n->out[0],
+		.act = n->attr.act,
+		.floor = -INFINITY,
+	};
 	return 0;
 }
 
@@ -195,8 +202,64 @@ static uint32_t fused_relu(const struct planner *p, uint32_t node)
 	return p->g->node[r].op == NE_OP_RELU || p->g->node[r].op == NE_OP_RELU6 ? r : NE_NONE;
 }
 
+/* The only reader of tensor @t, if it is of operator @op and kind @kind and gives f32; or NE_NONE. */
+static uint32_t only_reader(const struct planner *p, uint32_t t, enum ne_op op, int32_t kind)
+{
+	uint32_t r = p->users[t] == 1 ? p->user[t] : NE_NONE;
+	const struct ne_node *n;
+
+	if (r == NE_NONE)
+		return NE_NONE;
+	n = &p->g->node[r];
+	return n->op == op && n->attr.kind == kind && p->g->tensor[n->out[0]].dtype == NE_F32
+		       ? r
+		       : NE_NONE;
+}
+
+/* The constant that the maximum @n compares tensor @t with; NULL where it is no single f32. */
+static const float *floor_of(const struct planner *p, const struct ne_node *n, uint32_t t)
+{
+	const struct ne_tensor *c = &p->g->tensor[n->in[0] == t ? n->in[1] : n->in[0]];
+
+	return c->data && c->dtype == NE_F32 && ne_shape_elements(&c->shape) == 1 &&
+			       ne_shape_equal(&p->g->tensor[t].shape, &ne_node_out(p->g, n)->shape)
+		       ? c->data
+		       : NULL;
+}
+
+/*
+ * A leaky relu, and a maximum with a constant behind it, that alone read what a f32 convolution or
+ * dense layer writes. @absorbed: [n_node] what other entries do.
+ */
+static void fuse_leaky(struct planner *p, struct entry *e, uint8_t *absorbed)
+{
+	const struct ne_node *n = &p->g->node[e->node];
+	const float *floor;
+	uint32_t r;
+
+	if ((n->op != NE_OP_CONV && n->op != NE_OP_DENSE) || e->act != NE_ACT_NONE ||
+	    p->g->tensor[e->y].dtype != NE_F32)
+		return;
+	r = only_reader(p, e->y, NE_OP_UNARY, NE_UNARY_LEAKYRELU);
+	if (r == NE_NONE || !(p->g->node[r].attr.value > 0 && p->g->node[r].attr.value < 1))
+		return;
+	e->slope = p->g->node[r].attr.value;
+	e->y = p->g->node[r].out[0];
+	absorbed[r] = 1;
+	r = only_reader(p, e->y, NE_OP_BINARY, NE_BINARY_MAX);
+	floor = r == NE_NONE ? NULL : floor_of(p, &p->g->node[r], e->y);
+	if (!floor)
+		return;
+	e->floor = *floor;
+	e->y = p->g->node[r].out[0];
+	absorbed[r] = 1;
+}
+
 static void fuse(struct planner *p)
 {
+	uint8_t *absorbed = p->placed; /* done with: every entry is placed */
+
+	memset(absorbed, 0, p->g->n_node);
 	for (uint32_t i = 0; i < p->n_entry; i++) {
 		struct entry *e = &p->entry[i];
 		const struct ne_node *n = &p->g->node[e->node];
@@ -210,6 +273,9 @@ static void fuse(struct planner *p)
 
 			e->fused = before != NE_NONE && fused_relu(p, before) == e->node;
 		}
+		e->fused = e->fused || absorbed[e->node];
+		if (!e->fused)
+			fuse_leaky(p, e, absorbed);
 	}
 }
 
@@ -454,6 +520,8 @@ static int lower_segment(struct planner *p, struct ne_segment s, struct ne_segme
 			continue;
 		lw->y = p->entry[i].y;
 		lw->act = p->entry[i].act;
+		lw->slope = p->entry[i].slope;
+		lw->floor = p->entry[i].floor;
 		NE_RETURN_IF(ne_op_info(n->op)->lower(lw, n));
 	}
 	ret->n = lw->n_step - ret->first;

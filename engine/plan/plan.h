@@ -144,9 +144,11 @@ struct ne_lower {
 	uint32_t n_step, step_capacity;
 	size_t scratch_bytes;
 
-	/* of the node at hand: where a relu is fused, its output and activation */
+	/* of the node at hand: where a relu or the like is fused, its output and what it does */
 	uint32_t y;
 	int32_t act;
+	/* f32 alone: negative values times this (0 = as they are), then no less than floor */
+	float slope, floor;
 };
 
 int ne_plan_build(struct ne_lower *lw, const struct ne_level *level, struct ne_plan *ret);

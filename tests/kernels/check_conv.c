@@ -159,6 +159,7 @@ static float window_f32(const struct ne_conv_f32 *a, const struct shape *s, cons
 	y = (double)a->scale[o] * sum + (double)a->bias[o];
 	*ret_bound = (16 + sqrt(k)) * (double)FLT_EPSILON *
 		     (fabs((double)a->scale[o]) * size + fabs((double)a->bias[o]));
+	y = a->slope > 0 && y < 0 ? y * (double)a->slope : y;
 	return (float)NE_CLAMP(y, (double)a->lo, (double)a->hi);
 }
 
@@ -180,6 +181,10 @@ static void draw_conv_f32(struct check *c, const struct shape *s, const float *w
 	a->y_stride = s->y_stride;
 	a->lo = clamped ? 0.0f : -INFINITY;
 	a->hi = clamped ? 6.0f : INFINITY;
+	if (!check_one_in(c, 3)) {
+		a->slope = 0.2f;
+		a->lo = clamped ? -0.4f : a->lo;
+	}
 	packed = check_input(
 		c, ne_pack_conv_f32_elements(k, s->packed_oc, s->taps, s->packed_ic) * 4, 64);
 	ne_pack_conv_f32(k, packed, w, s->packed_oc, s->taps, s->packed_ic, &a->w_tap_stride,

@@ -11,6 +11,7 @@
 
 #include "engine/plan/plan.h"
 #include "tests/unit/random_model.h"
+#include "tests/unit/run_graph.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -309,13 +310,68 @@ static void test_logmel(void **state)
 	}
 }
 
+/* conv, leaky relu, maximum with a constant: one step, and the values of three. */
+static struct ne_model *leaky_model(bool apart, int32_t channels)
+{
+	struct ne_attr a = {.groups = 1, .kind = NE_UNARY_LEAKYRELU, .value = 0.2f};
+	uint32_t x, y, z, m;
+	struct ne_model *model;
+	struct ne_graph g;
+
+	ne_graph_init(&g);
+	x = b_input(&g, SHAPE(1, 7, 5, 3));
+	x = b_conv(&g, x, channels, 3, 1, 1);
+	y = B_NODE(&g, NE_OP_UNARY, &a, x);
+	a.kind = NE_BINARY_MAX;
+	z = b_const(&g, SHAPE(1, 1, 1, 1), -0.1f, -0.1f);
+	m = B_NODE(&g, NE_OP_BINARY, &a, y, z);
+	if (apart) /* what is given out must be there */
+		assert_true(ne_graph_add_exit(&g, 3, (uint32_t[]){m, x, y}) >= 0);
+	else
+		b_exit(&g, m);
+	model = model_of_graph(&g);
+	ne_graph_done(&g);
+	return model;
+}
+
+static void test_leaky(void **state)
+{
+	(void)state;
+	for (int32_t channels = 1; channels <= 40; channels += 3) {
+		float *out[2];
+		size_t n = 0;
+
+		for (int k = 0; k < 2; k++) {
+			struct ne_model *m = leaky_model(k, channels);
+			struct ne_program *p = NULL;
+			struct ne_error err = {""};
+
+			for (uint32_t t = 0; t < m->graph.n_tensor; t++) /* the same weights */
+				for (size_t i = 0; m->graph.tensor[t].data &&
+						   i < ne_shape_elements(&m->graph.tensor[t].shape);
+				     i++)
+					((float *)m->graph.tensor[t].data)[i] =
+						i % 7 * 0.03f - (t % 2 ? 0.1f : 0.08f);
+			if (ne_program_new(m, NULL, &p, &err) < 0)
+				fail_msg("%s", err.text);
+			assert_int_equal(p->plan[0].n_step, k ? 3 : 1);
+			out[k] = run_random(m, 5, &n);
+			ne_program_free(p);
+			ne_model_free(m);
+		}
+		assert_close(out[0], out[1], n, 1e-6f);
+		free(out[0]);
+		free(out[1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_arena),         cmocka_unit_test(test_pool),
 		cmocka_unit_test(test_sharing),       cmocka_unit_test(test_extreme_bias),
 		cmocka_unit_test(test_extreme_scale), cmocka_unit_test(test_unknown_cpu),
-		cmocka_unit_test(test_logmel),
+		cmocka_unit_test(test_logmel),        cmocka_unit_test(test_leaky),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,6 +68,7 @@ static inline __attribute__((always_inline)) void tile_store(const struct ne_con
 							     const int nb, uint32_t p, uint32_t o)
 {
 	const uint32_t n = a->oc - o;
+	const float32x4_t slope = vdupq_n_f32(ne_slope_f32(a));
 	const float32x4_t lo = vdupq_n_f32(a->lo), hi = vdupq_n_f32(a->hi);
 	float *y = a->y + p * a->y_stride + o;
 
@@ -84,9 +85,11 @@ static inline __attribute__((always_inline)) void tile_store(const struct ne_con
 #endif
 		for (int v = 0; v < nb * 2; v++) {
 			const uint32_t at = (uint32_t)v * 4;
-			const float32x4_t r =
+			const float32x4_t s =
 				vfmaq_f32(vld1q_f32(a->bias + o + at), vld1q_f32(a->scale + o + at),
 					  acc[i * nb * 2 + v]);
+
+			const float32x4_t r = vmaxq_f32(s, vmulq_f32(s, slope));
 
 			if (at < n)
 				store_up_to_4(y + at, vminq_f32(vmaxq_f32(r, lo), hi), n - at);

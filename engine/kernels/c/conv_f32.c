@@ -13,6 +13,8 @@ static void accumulate(float acc[NR], const float *x, const float *w, uint32_t i
 
 void ne_conv_f32_c(const struct ne_conv_f32 *a)
 {
+	const float slope = ne_slope_f32(a);
+
 	for (uint32_t o = 0; o < a->oc; o += NR) {
 		const float *block = a->w + o / NR * a->w_block_stride;
 		const uint32_t n = NE_MIN(NR, a->oc - o);
@@ -26,7 +28,8 @@ void ne_conv_f32_c(const struct ne_conv_f32 *a)
 				accumulate(acc, ne_tap_f32(a->x, ind[t], a->pad),
 					   block + t * a->w_tap_stride, a->ic);
 			for (uint32_t i = 0; i < n; i++) {
-				const float r = a->scale[o + i] * acc[i] + a->bias[o + i];
+				const float v = a->scale[o + i] * acc[i] + a->bias[o + i];
+				const float r = NE_MAX(v, slope * v);
 
 				y[i] = NE_CLAMP(r, a->lo, a->hi);
 			}

@@ -51,9 +51,11 @@ static inline __m256 tile_add(__m256 a, __m256 b)
 	return _mm256_add_ps(a, b);
 }
 
-static inline __m256 finish(__m256 v, const float *scale, const float *bias, __m256 lo, __m256 hi)
+static inline __m256 finish(__m256 v, const float *scale, const float *bias, __m256 slope,
+			    __m256 lo, __m256 hi)
 {
 	v = _mm256_fmadd_ps(v, _mm256_load_ps(scale), _mm256_load_ps(bias));
+	v = _mm256_max_ps(v, _mm256_mul_ps(v, slope));
 	return _mm256_min_ps(_mm256_max_ps(v, lo), hi);
 }
 
@@ -64,6 +66,7 @@ static inline __attribute__((always_inline)) void tile_store(const struct ne_con
 	const uint32_t left = a->oc - o - (uint32_t)(nb - 1) * 8;
 	const __m256i index = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
 	const __m256i mask = _mm256_cmpgt_epi32(_mm256_set1_epi32((int)NE_MIN(left, 8u)), index);
+	const __m256 slope = _mm256_set1_ps(ne_slope_f32(a));
 	const __m256 lo = _mm256_set1_ps(a->lo), hi = _mm256_set1_ps(a->hi);
 	float *y = a->y + p * a->y_stride + o;
 
@@ -80,7 +83,8 @@ static inline __attribute__((always_inline)) void tile_store(const struct ne_con
 #endif
 		for (int b = 0; b < nb; b++) {
 			const uint32_t c = o + (uint32_t)b * 8;
-			const __m256 v = finish(acc[i * nb + b], a->scale + c, a->bias + c, lo, hi);
+			const __m256 v =
+				finish(acc[i * nb + b], a->scale + c, a->bias + c, slope, lo, hi);
 			float *to = y + b * 8;
 
 			if (b == nb - 1 && left < 8)

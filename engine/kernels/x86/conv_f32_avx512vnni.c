@@ -52,9 +52,11 @@ static inline __m512 tile_add(__m512 a, __m512 b)
 	return _mm512_add_ps(a, b);
 }
 
-static inline __m512 finish(__m512 v, const float *scale, const float *bias, __m512 lo, __m512 hi)
+static inline __m512 finish(__m512 v, const float *scale, const float *bias, __m512 slope,
+			    __m512 lo, __m512 hi)
 {
 	v = _mm512_fmadd_ps(v, _mm512_load_ps(scale), _mm512_load_ps(bias));
+	v = _mm512_max_ps(v, _mm512_mul_ps(v, slope));
 	return _mm512_min_ps(_mm512_max_ps(v, lo), hi);
 }
 
@@ -64,6 +66,7 @@ static inline __attribute__((always_inline)) void tile_store(const struct ne_con
 {
 	const uint32_t left = a->oc - o - (uint32_t)(nb - 1) * 16;
 	const __mmask16 mask = left >= 16 ? 0xffff : (__mmask16)((1u << left) - 1);
+	const __m512 slope = _mm512_set1_ps(ne_slope_f32(a));
 	const __m512 lo = _mm512_set1_ps(a->lo), hi = _mm512_set1_ps(a->hi);
 	float *y = a->y + p * a->y_stride + o;
 
@@ -80,7 +83,8 @@ static inline __attribute__((always_inline)) void tile_store(const struct ne_con
 #endif
 		for (int b = 0; b < nb; b++) {
 			const uint32_t c = o + (uint32_t)b * 16;
-			const __m512 v = finish(acc[i * nb + b], a->scale + c, a->bias + c, lo, hi);
+			const __m512 v =
+				finish(acc[i * nb + b], a->scale + c, a->bias + c, slope, lo, hi);
 			float *to = y + b * 16;
 
 			_mm512_mask_storeu_ps(to, b == nb - 1 ? mask : 0xffff, v);

@@ -51,9 +51,11 @@ static inline __m128 tile_add(__m128 a, __m128 b)
 	return _mm_add_ps(a, b);
 }
 
-static inline __m128 finish(__m128 v, const float *scale, const float *bias, __m128 lo, __m128 hi)
+static inline __m128 finish(__m128 v, const float *scale, const float *bias, __m128 slope,
+			    __m128 lo, __m128 hi)
 {
 	v = _mm_add_ps(_mm_mul_ps(v, _mm_load_ps(scale)), _mm_load_ps(bias));
+	v = _mm_max_ps(v, _mm_mul_ps(v, slope));
 	return _mm_min_ps(_mm_max_ps(v, lo), hi);
 }
 
@@ -63,6 +65,7 @@ static inline __attribute__((always_inline)) void tile_store(const struct ne_con
 {
 	const uint32_t left = a->oc - o - (uint32_t)(nb - 1) * 4;
 
+	const __m128 slope = _mm_set1_ps(ne_slope_f32(a));
 	const __m128 lo = _mm_set1_ps(a->lo), hi = _mm_set1_ps(a->hi);
 	float *y = a->y + p * a->y_stride + o;
 
@@ -79,7 +82,8 @@ static inline __attribute__((always_inline)) void tile_store(const struct ne_con
 #endif
 		for (int b = 0; b < nb; b++) {
 			const uint32_t c = o + (uint32_t)b * 4;
-			const __m128 v = finish(acc[i * nb + b], a->scale + c, a->bias + c, lo, hi);
+			const __m128 v =
+				finish(acc[i * nb + b], a->scale + c, a->bias + c, slope, lo, hi);
 			float *to = y + b * 4;
 
 			store_up_to_4f(to, v, b == nb - 1 ? NE_MIN(left, 4u) : 4);
