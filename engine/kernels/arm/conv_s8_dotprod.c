@@ -32,33 +32,40 @@ CONV_INLINE void tile_init(const struct ne_conv_s8 *a, int32x4_t *sum, uint32_t 
 		sum[i] = sum[i - nv];
 }
 
-/* One step: lane @lane of each pixel's inputs. */
-CONV_INLINE void dot(int32x4_t *sum, const int8x16_t *x, const int8_t **w, const int lane,
-		     const int mr, const int half)
+/* The weights of a step; where half, the first two vectors. */
+CONV_INLINE int8x16x4_t load_step(const int8_t *w, const int half)
 {
-	const int nv = VECTORS(half);
-	int8x16x4_t wv;
+	int8x16x4_t v;
 
 	if (half) {
-		const int8x16x2_t two = vld1q_s8_x2(*w);
+		const int8x16x2_t two = vld1q_s8_x2(w);
 
-		wv.val[0] = two.val[0];
-		wv.val[1] = two.val[1];
-	} else {
-		wv = vld1q_s8_x4(*w);
+		v.val[0] = v.val[2] = two.val[0];
+		v.val[1] = v.val[3] = two.val[1];
+		return v;
 	}
-	CONV_STEP(*w, NR * KR);
-	CONV_UNROLL
-	for (int i = 0; i < mr; i++) {
-		CONV_UNROLL
-		for (int v = 0; v < nv; v++)
-			sum[i * nv + v] = vdotq_laneq_s32(sum[i * nv + v], wv.val[v], x[i], lane);
-	}
+	return vld1q_s8_x4(w);
 }
+
+/* A step: a lane, which must be a literal, of each pixel's inputs. */
+#define DOT(lane)                                                                                 \
+	do {                                                                                      \
+		const int8x16x4_t wv = load_step(w, half);                                        \
+                                                                                                  \
+		CONV_STEP(w, NR *KR);                                                             \
+		CONV_UNROLL                                                                       \
+		for (int i = 0; i < mr; i++) {                                                    \
+			CONV_UNROLL                                                               \
+			for (int v = 0; v < nv; v++)                                              \
+				sum[i * nv + v] =                                                 \
+					vdotq_laneq_s32(sum[i * nv + v], wv.val[v], xv[i], lane); \
+		}                                                                                 \
+	} while (0)
 
 CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8_t **px,
 			  const int8_t *w, uint32_t n, const int mr, const int half)
 {
+	const int nv = VECTORS(half);
 	const int8_t *x[MAX_MR];
 	int8x16_t xv[MAX_MR];
 
@@ -72,10 +79,10 @@ CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8
 			xv[i] = vld1q_s8(x[i]);
 			x[i] += 16;
 		}
-		dot(sum, xv, &w, 0, mr, half);
-		dot(sum, xv, &w, 1, mr, half);
-		dot(sum, xv, &w, 2, mr, half);
-		dot(sum, xv, &w, 3, mr, half);
+		DOT(0);
+		DOT(1);
+		DOT(2);
+		DOT(3);
 	}
 	if (n >= 8) {
 		CONV_UNROLL
@@ -83,17 +90,17 @@ CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8
 			xv[i] = vcombine_s8(vld1_s8(x[i]), vdup_n_s8(0));
 			x[i] += 8;
 		}
-		dot(sum, xv, &w, 0, mr, half);
-		dot(sum, xv, &w, 1, mr, half);
+		DOT(0);
+		DOT(1);
 		n -= 8;
 	}
 	if (n) {
 		CONV_UNROLL
 		for (int i = 0; i < mr; i++)
 			xv[i] = load_up_to_7(x[i], n);
-		dot(sum, xv, &w, 0, mr, half);
+		DOT(0);
 		if (n > 4)
-			dot(sum, xv, &w, 1, mr, half);
+			DOT(1);
 	}
 }
 
