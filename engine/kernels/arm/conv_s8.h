@@ -28,33 +28,45 @@ struct conv_runs {
 	size_t w_step;     /* from the weights of a run to the next */
 };
 
+/* @n tiles, one after the other, from pixel @p. */
 typedef void conv_tile_fn(const struct ne_conv_s8 *a, const struct conv_runs *r, uint32_t p,
-			  uint32_t o);
+			  uint32_t o, uint32_t n);
 
 #define TILE(mr, half)                                                                            \
 	CONV_FN static void tile_##mr##_##half(const struct ne_conv_s8 *a,                        \
-					       const struct conv_runs *r, uint32_t p, uint32_t o) \
+					       const struct conv_runs *r, uint32_t p, uint32_t o, \
+					       uint32_t n)                                        \
 	{                                                                                         \
-		const int8_t *w = a->w + o / NR * a->w_block_stride, *x[mr];                      \
-		const uint32_t bytes = r->bytes, n = r->n;                                        \
+		const uint32_t bytes = r->bytes, n_run = r->n, taps = a->taps;                    \
+		const int32_t *ind = r->ind, *offset = r->offset;                                 \
+		const size_t w_step = r->w_step, pixel = r->pixel;                                \
+		const int8_t *first = r->x, *x[mr];                                               \
 		conv_sum sum[CONV_SUMS(mr, half)];                                                \
                                                                                                   \
-		tile_init(a, sum, o, mr, half);                                                   \
-		for (uint32_t t = 0; t < n; t++, w += r->w_step) {                                \
-			if (r->ind) {                                                             \
-				CONV_UNROLL                                                       \
-				for (int i = 0; i < mr; i++)                                      \
-					x[i] = ne_tap_s8(a->x, r->ind[(size_t)i * a->taps + t],   \
-							 a->pad);                                 \
-			} else {                                                                  \
-				x[0] = r->x + r->offset[t];                                       \
-				CONV_UNROLL                                                       \
-				for (int i = 1; i < mr; i++)                                      \
-					x[i] = x[i - 1] + r->pixel;                               \
+		for (; n; n--, p += mr) {                                                         \
+			const int8_t *w = a->w + o / NR * a->w_block_stride;                      \
+                                                                                                  \
+			tile_init(a, sum, o, mr, half);                                           \
+			for (uint32_t t = 0; t < n_run; t++, w += w_step) {                       \
+				if (ind) {                                                        \
+					CONV_UNROLL                                               \
+					for (int i = 0; i < mr; i++)                              \
+						x[i] = ne_tap_s8(a->x, ind[(size_t)i * taps + t], \
+								 a->pad);                         \
+				} else {                                                          \
+					x[0] = first + offset[t];                                 \
+					CONV_UNROLL                                               \
+					for (int i = 1; i < mr; i++)                              \
+						x[i] = x[i - 1] + pixel;                          \
+				}                                                                 \
+				tile_run(a, sum, x, w, bytes, mr, half);                          \
 			}                                                                         \
-			tile_run(a, sum, x, w, bytes, mr, half);                                  \
+			tile_store(a, sum, p, o, mr, half);                                       \
+			if (ind)                                                                  \
+				ind += (size_t)mr * taps;                                         \
+			else                                                                      \
+				first += mr * pixel;                                              \
 		}                                                                                 \
-		tile_store(a, sum, p, o, mr, half);                                               \
 	}
 TILES
 #undef TILE
@@ -69,23 +81,45 @@ static inline void conv_pixels(const struct ne_conv_s8 *a, const struct conv_run
 {
 	const uint32_t most = TALLEST(a->oc - o);
 	conv_tile_fn *const *tile = tiles[a->oc - o <= NR / 2];
+	uint32_t number, less, some;
 	struct conv_runs at;
 
 	if (n <= most) {
-		tile[n - 1](a, r, p, o);
+		tile[n - 1](a, r, p, o, 1);
 		return;
 	}
+	number = (n + most - 1) / most;
+	less = n / number;
+	some = n % number; /* as many have one pixel more */
 	at = *r;
-	for (uint32_t t = (n + most - 1) / most; t; t--) {
-		const uint32_t mr = (n + t - 1) / t;
-
-		tile[mr - 1](a, &at, p, o);
-		p += mr;
-		n -= mr;
+	if (some) {
+		tile[less](a, &at, p, o, some);
+		n = some * (less + 1);
+		p += n;
 		if (at.ind)
-			at.ind += (size_t)mr * a->taps;
+			at.ind += (size_t)n * a->taps;
 		else
-			at.x += mr * at.pixel;
+			at.x += n * at.pixel;
+	}
+	tile[less - 1](a, &at, p, o, number - some);
+}
+
+/* One pixel: a dense layer. A block after the other, without a call for each. */
+CONV_FN static void conv_dense(const struct ne_conv_s8 *a)
+{
+	const int8_t *block = a->w;
+	conv_sum sum[CONV_SUMS(1, 0)];
+
+	for (uint32_t o = 0; o < a->oc; o += NR, block += a->w_block_stride) {
+		const int8_t *w = block;
+
+		tile_init(a, sum, o, 1, 0);
+		for (uint32_t t = 0; t < a->taps; t++, w += a->w_tap_stride) {
+			const int8_t *x = ne_tap_s8(a->x, a->ind[t], a->pad);
+
+			tile_run(a, sum, &x, w, a->ic, 1, 0);
+		}
+		tile_store(a, sum, 0, o, 1, 0);
 	}
 }
 
@@ -94,7 +128,9 @@ static void conv_s8(const struct ne_conv_s8 *a)
 	const struct conv_runs r = {
 		.ind = a->ind, .n = a->taps, .bytes = a->ic, .w_step = a->w_tap_stride};
 
-	if (a->n_pix)
+	if (a->n_pix == 1)
+		conv_dense(a);
+	else if (a->n_pix)
 		for (uint32_t o = 0; o < a->oc; o += NR)
 			conv_pixels(a, &r, 0, a->n_pix, o);
 }

@@ -94,13 +94,20 @@ CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8
 		DOT(1);
 		n -= 8;
 	}
+	if (n >= 4) {
+		CONV_UNROLL
+		for (int i = 0; i < mr; i++) {
+			xv[i] = load_4(x[i]);
+			x[i] += 4;
+		}
+		DOT(0);
+		n -= 4;
+	}
 	if (n) {
 		CONV_UNROLL
 		for (int i = 0; i < mr; i++)
 			xv[i] = load_up_to_7(x[i], n);
 		DOT(0);
-		if (n > 4)
-			DOT(1);
 	}
 }
 

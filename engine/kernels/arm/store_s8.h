@@ -27,6 +27,15 @@
 	} while (0)
 #define CONV_INLINE static inline __attribute__((always_inline))
 
+/* 4 bytes, four times. */
+static inline int8x16_t load_4(const int8_t *x)
+{
+	uint32_t v;
+
+	memcpy(&v, x, sizeof(v));
+	return vreinterpretq_s8_u32(vdupq_n_u32(v));
+}
+
 /* The first @n of 8 bytes, 0 < n < 8; the others, and the upper half, are zero. */
 static inline int8x16_t load_up_to_7(const int8_t *x, uint32_t n)
 {
