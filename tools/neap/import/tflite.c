@@ -5,6 +5,8 @@
  */
 #include "tools/neap/import/tflite_internal.h"
 
+#include "tools/neap/compress/rewrite/rewrite.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -221,7 +223,7 @@ static int read_model(struct tflite *t, const struct fb_table *model)
 
 static int finish(struct tflite *t, struct ne_model *m)
 {
-	NE_RETURN_IF(ne_graph_compact(t->g, t->err));
+	NE_RETURN_IF(rewrite_graph(t->g, t->err));
 	NE_RETURN_IF(ne_model_add_default_levels(m, t->err));
 	return ne_model_check(m, t->err);
 }
