@@ -67,7 +67,8 @@ enum ne_op {
 	NE_OP_PICK = 29,
 	/*
 	 * Recurrence over time, attr.recurrent; inputs and outputs as engine/op/recurrent.c tells.
-	 * LSTM: y, last state, last cell; the others: y, last state.
+	 * LSTM: y, last state, last cell (kept within +-attr.value where that is > 0); the others: y,
+	 * last state.
 	 */
 	NE_OP_LSTM = 70,
 	NE_OP_GRU = 71,

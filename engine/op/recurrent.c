@@ -93,7 +93,7 @@ NE_OP_CHECK(recurrent)
 			return ne_node_fail(err, EINVAL, n, "output %u is not f32", k);
 	if (a->direction < NE_FORWARD || a->direction > NE_BOTH_WAYS)
 		return ne_node_fail(err, EINVAL, n, "no direction %d", a->direction);
-	if (!(a->clip >= 0))
+	if (!(a->clip >= 0) || !(n->attr.value >= 0))
 		return ne_node_fail(err, EINVAL, n, "clip is not a number >= 0");
 	for (uint32_t i = 0; i < 6; i++)
 		if (a->act[i].kind < 0 || a->act[i].kind >= NE_GATE_COUNT ||
@@ -196,6 +196,7 @@ NE_OP_LOWER(recurrent)
 	struct ne_recurrent_args c = {
 		.op = n->op,
 		.attr = n->attr.recurrent,
+		.cell_clip = n->op == NE_OP_LSTM ? n->attr.value : 0,
 		.steps = (uint32_t)x->dim[0],
 		.batch = (uint32_t)x->dim[1],
 		.in = (uint32_t)x->dim[2],

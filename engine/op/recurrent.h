@@ -19,7 +19,8 @@ struct ne_recurrent_args {
 	enum ne_op op;
 	struct ne_recurrent attr;
 	uint32_t steps, batch, in, hidden, gates, directions;
-	uint32_t chunk; /* time steps whose products with the input are made at once */
+	uint32_t chunk;  /* time steps whose products with the input are made at once */
+	float cell_clip; /* LSTM: > 0: the cell is kept within +-cell_clip */
 	bool has_bias, has_lengths, has_h, has_c, has_peephole;
 	struct ne_ref x, bias, lengths, h0, c0, peephole, y, yh, yc;
 	/* By direction. R of a GRU is two: update and reset gates, then the new value's. */

@@ -145,6 +145,8 @@ static void lstm_row(const struct run *r, uint32_t b)
 	activate(&act[1], at->clip, g, n);
 	for (size_t j = 0; j < n; j++) {
 		cell[j] = fg[j] * cell[j] + i[j] * g[j];
+		if (r->c->cell_clip > 0)
+			cell[j] = NE_CLAMP(cell[j], -r->c->cell_clip, r->c->cell_clip);
 		h[j] = cell[j];
 		if (p)
 			o[j] += p[n + j] * cell[j];

@@ -39,6 +39,7 @@ enum {
 	SUB = 41,
 	DIV = 42,
 	SQUEEZE = 43,
+	LSTM = 44,
 	STRIDED_SLICE = 45,
 	SPLIT = 49,
 	CAST = 53,
@@ -596,6 +597,157 @@ static void test_variables(void **state)
 	}
 }
 
+/* One step of an LSTM of two cells, from the definition; gates input, forget, cell, output. */
+struct lstm_weights {
+	float w[4][2 * 3], r[4][2 * 2], b[4][2];
+};
+
+static void lstm_step(const struct lstm_weights *l, const float *x, float *h, float *c, float clip)
+{
+	float gate[4][2], next[2];
+
+	for (int g = 0; g < 4; g++)
+		for (int k = 0; k < 2; k++) {
+			float v = l->b[g][k];
+
+			for (int i = 0; i < 3; i++)
+				v += l->w[g][k * 3 + i] * x[i];
+			for (int i = 0; i < 2; i++)
+				v += l->r[g][k * 2 + i] * h[i];
+			gate[g][k] = g == 2 ? tanhf(v) : sigmoid(v);
+		}
+	for (int k = 0; k < 2; k++) {
+		c[k] = gate[1][k] * c[k] + gate[0][k] * gate[2][k];
+		c[k] = fminf(fmaxf(c[k], -clip), clip);
+		next[k] = gate[3][k] * tanhf(c[k]);
+	}
+	memcpy(h, next, sizeof(next));
+}
+
+/* Time first or batch first; the input gate may be one less the forget gate; the cell is clipped;
+ * state and cell go on in the next run. */
+static void check_lstm(bool time_major, bool coupled)
+{
+	struct lstm_weights l;
+	float x[4 * 3], h[2] = {0}, c[2] = {0}, want[4 * 2], out[4 * 2], clip = 0.6f;
+	uint32_t bits;
+	const struct tb_tensor t[] = {
+		{"in",
+		 F32,
+		 3,
+		 {time_major ? 4 : 1, time_major ? 1 : 4, 3},
+		 NULL,
+		 0,
+		 0,
+		 NULL,
+		 0,
+		 0,
+		 0},
+		CONST("wi", F32, l.w[0], 2, {2, 3}),
+		CONST("wf", F32, l.w[1], 2, {2, 3}),
+		CONST("wc", F32, l.w[2], 2, {2, 3}),
+		CONST("wo", F32, l.w[3], 2, {2, 3}),
+		CONST("ri", F32, l.r[0], 2, {2, 2}),
+		CONST("rf", F32, l.r[1], 2, {2, 2}),
+		CONST("rc", F32, l.r[2], 2, {2, 2}),
+		CONST("ro", F32, l.r[3], 2, {2, 2}),
+		CONST("bi", F32, l.b[0], 1, {2}),
+		CONST("bf", F32, l.b[1], 1, {2}),
+		CONST("bc", F32, l.b[2], 1, {2}),
+		CONST("bo", F32, l.b[3], 1, {2}),
+		REAL("h", 2, {1, 2}),
+		REAL("c", 2, {1, 2}),
+		{"out",
+		 F32,
+		 3,
+		 {time_major ? 4 : 1, time_major ? 1 : 4, 2},
+		 NULL,
+		 0,
+		 0,
+		 NULL,
+		 0,
+		 0,
+		 0},
+	};
+	struct tb_op op = {LSTM,
+			   20,
+			   1,
+			   {0,
+			    coupled ? -1 : 1,
+			    2,
+			    3,
+			    4,
+			    coupled ? -1 : 5,
+			    6,
+			    7,
+			    8,
+			    -1,
+			    -1,
+			    -1,
+			    coupled ? -1 : 9,
+			    10,
+			    11,
+			    12,
+			    -1,
+			    -1,
+			    13,
+			    14},
+			   {15},
+			   3,
+			   {{0, 1, 4, NULL}, {1, 4, 0, NULL}, {3, 1, time_major, NULL}}};
+	const struct tb_subgraph s = {TB_SIZE(t), 1, 1, 1, t, &op, {0}, {15}};
+	struct ne_context *ctx;
+	struct ne_program *p;
+	struct ne_model *m;
+	struct fbw b;
+
+	for (int g = 0; g < 4; g++)
+		for (int i = 0; i < 6; i++) {
+			l.w[g][i] = sinf((float)(7 * g + i)) * 0.8f;
+			if (i < 4)
+				l.r[g][i] = cosf((float)(3 * g + 5 * i));
+			if (i < 2)
+				l.b[g][i] = 0.3f * (float)(g - i);
+		}
+	for (int i = 0; i < 12; i++)
+		x[i] = sinf(1.7f * (float)i);
+	memcpy(&bits, &clip, 4);
+	op.option[1].value = (int32_t)bits;
+	b = tb_build(&s, 1);
+	m = import_ok(&b);
+	assert_int_equal(ne_program_new(m, NULL, &p, NULL), 0);
+	assert_int_equal(ne_context_new(p, 1, &ctx), 0);
+	if (coupled) /* i = 1 - sigmoid(f) = sigmoid(-f) */
+		for (int i = 0; i < 6; i++) {
+			l.w[0][i] = -l.w[1][i];
+			if (i < 4)
+				l.r[0][i] = -l.r[1][i];
+			if (i < 2)
+				l.b[0][i] = -l.b[1][i];
+		}
+	for (int run_no = 0; run_no < 2; run_no++) {
+		for (int step = 0; step < 4; step++) {
+			lstm_step(&l, x + 3 * step, h, c, clip);
+			memcpy(want + 2 * step, h, sizeof(h));
+		}
+		assert_int_equal(
+			ne_run(p, ctx, 0, (const void *[]){x}, (void *[]){out}, NULL, NULL), 0);
+		assert_reals(out, want, 8);
+	}
+	ne_context_free(ctx);
+	ne_program_free(p);
+	ne_model_free(m);
+	fbw_free(&b);
+}
+
+static void test_lstm(void **state)
+{
+	(void)state;
+	check_lstm(false, false);
+	check_lstm(true, false);
+	check_lstm(false, true);
+}
+
 /* ---- quantised ---- */
 
 /* Types, scales and zero points of inputs and outputs stay the file's. */
@@ -951,17 +1103,29 @@ static void test_amplification(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_conv_same),       cmocka_unit_test(test_depthwise_multiplier),
-		cmocka_unit_test(test_fully_connected), cmocka_unit_test(test_pools),
-		cmocka_unit_test(test_binary),          cmocka_unit_test(test_unary),
-		cmocka_unit_test(test_layout),          cmocka_unit_test(test_slices),
-		cmocka_unit_test(test_splits),          cmocka_unit_test(test_reductions),
-		cmocka_unit_test(test_families),        cmocka_unit_test(test_shape_arithmetic),
-		cmocka_unit_test(test_variables),       cmocka_unit_test(test_quantised_io),
-		cmocka_unit_test(test_u8_weights),      cmocka_unit_test(test_s8_weights_with_zero),
-		cmocka_unit_test(test_quantise),        cmocka_unit_test(test_refusals),
-		cmocka_unit_test(test_truncated),       cmocka_unit_test(test_damaged),
-		cmocka_unit_test(test_reader),          cmocka_unit_test(test_amplification),
+		cmocka_unit_test(test_conv_same),
+		cmocka_unit_test(test_depthwise_multiplier),
+		cmocka_unit_test(test_fully_connected),
+		cmocka_unit_test(test_pools),
+		cmocka_unit_test(test_binary),
+		cmocka_unit_test(test_unary),
+		cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_slices),
+		cmocka_unit_test(test_splits),
+		cmocka_unit_test(test_reductions),
+		cmocka_unit_test(test_families),
+		cmocka_unit_test(test_shape_arithmetic),
+		cmocka_unit_test(test_variables),
+		cmocka_unit_test(test_lstm),
+		cmocka_unit_test(test_quantised_io),
+		cmocka_unit_test(test_u8_weights),
+		cmocka_unit_test(test_s8_weights_with_zero),
+		cmocka_unit_test(test_quantise),
+		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_damaged),
+		cmocka_unit_test(test_reader),
+		cmocka_unit_test(test_amplification),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

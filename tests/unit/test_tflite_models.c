@@ -411,13 +411,42 @@ static void test_micro_speech(void **state)
 	assert_layers("micro_speech_quantized", &c);
 }
 
+/* An LSTM over the rows of a digit, then a dense layer: int8, its state in int16. */
+static void test_lstm(void **state)
+{
+	struct ne_error err = {""};
+	struct data_set d;
+	struct runner r;
+	char spec[8300];
+	size_t right = 0;
+
+	(void)state;
+	snprintf(spec, sizeof(spec), "idx:%s,%s", tiny_need("mnist/t10k-images-idx3-ubyte.xz"),
+		 tiny_need("mnist/t10k-labels-idx1-ubyte.xz"));
+	if (data_open(spec, &d, &err) < 0)
+		fail_msg("%s", err.text);
+	open_runner("trained_lstm_int8", &r);
+	assert_int_equal(ne_program_states(r.p), 2);
+	for (size_t i = 0; i < d.n; i++) {
+		void *in = pixels_as_input(&r, data_sample(&d, i), d.sample_bytes, 1.0f / 255);
+
+		ne_context_reset(r.c); /* as TFLite's users reset the variables */
+		right += answer(&r, in) == d.y[i];
+		free(in);
+	}
+	print_message("trained_lstm_int8: %zu of %zu digits right\n", right, d.n);
+	assert_true(right * 1000 >= 970 * d.n);
+	close_runner(&r);
+	data_close(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_keywords),     cmocka_unit_test(test_images),
 		cmocka_unit_test(test_persons),      cmocka_unit_test(test_sounds),
 		cmocka_unit_test(test_hello_world),  cmocka_unit_test(test_mobilenet),
-		cmocka_unit_test(test_micro_speech),
+		cmocka_unit_test(test_micro_speech), cmocka_unit_test(test_lstm),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -34,7 +34,7 @@ size_t fbw_element(struct fbw *b, size_t first, uint32_t k, uint32_t fields);
 
 /* ---- TFLite ---- */
 
-#define TB_MAX 12
+#define TB_MAX 24
 
 struct tb_tensor {
 	const char *name;

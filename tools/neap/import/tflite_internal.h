@@ -257,6 +257,8 @@ TFLITE_OP(var_handle);
 TFLITE_OP(read_variable);
 TFLITE_OP(assign_variable);
 TFLITE_OP(call_once);
+/* tflite_lstm.c */
+TFLITE_OP(unidirectional_sequence_lstm);
 /* tflite_fold.c */
 TFLITE_OP(shape_op);
 TFLITE_OP(fold_arithmetic);

@@ -68,6 +68,7 @@ static const struct tflite_op ops[] = {
 	{74, "SUM", tflite_sum, NULL},
 	{28, "TANH", tflite_tanh, NULL},
 	{39, "TRANSPOSE", tflite_transpose, NULL},
+	{44, "UNIDIRECTIONAL_SEQUENCE_LSTM", tflite_unidirectional_sequence_lstm, NULL},
 	{88, "UNPACK", tflite_unpack, NULL},
 	{142, "VAR_HANDLE", tflite_var_handle, NULL},
 };
