@@ -24,6 +24,7 @@ static void init_neon(struct ne_kernels *k)
 	k->dw_image_shift = 0;
 	k->dw_f32 = ne_dw_f32_neon;
 	k->lut_s8 = ne_lut_s8_neon;
+	k->add_s8 = ne_add_s8_neon;
 }
 
 static void init_dotprod(struct ne_kernels *k)
