@@ -193,7 +193,8 @@ static enum verdict try_node(const char *dir, struct ne_error *err)
 	if (data_read_file(path, 64 << 20, &data, &bytes, err) < 0)
 		return WRONG;
 	v = try_bytes(dir, data, bytes, err);
-	if (v == REFUSED)
+	/* expected data that wrap around where the standard says saturate: not with constants */
+	if (v == REFUSED && !(strstr(dir, "qlinearmatmul") && strstr(dir, "_int8_")))
 		v = try_constant(dir, data, bytes, err);
 	free(data);
 	return v;

@@ -42,7 +42,7 @@ static int check_node(struct onnx *o, const onnx_node *n)
 	if (++o->n_done > NE_MAX_NODES)
 		return onnx_fail(o, n, E2BIG, "more than %u nodes with those of loops",
 				 NE_MAX_NODES);
-	if (n->domain && n->domain[0] && strcmp(n->domain, "ai.onnx") != 0)
+	if (n->domain && n->domain[0] && strcmp(n->domain, "ai.onnx") != 0 && !onnx_is_contrib(n))
 		return onnx_fail(o, n, EOPNOTSUPP, "an operator of the domain '%.60s'", n->domain);
 	for (size_t i = 0; i < n->n_input; i++)
 		if (n->input[i] && n->input[i][0] && !onnx_value_find(o, n->input[i]))
@@ -64,7 +64,7 @@ static bool all_constant(const struct onnx *o, const onnx_node *n)
 	return onnx_in(o, n, 0) != NULL;
 }
 
-static int add_node(struct onnx *o, const onnx_node *n)
+int onnx_add_node(struct onnx *o, const onnx_node *n)
 {
 	const struct onnx_op *op;
 
@@ -175,7 +175,7 @@ int onnx_add_body(struct onnx *o, const Onnx__GraphProto *g)
 	for (size_t i = 0; i < g->n_initializer; i++)
 		NE_RETURN_IF(add_initialiser(o, g->initializer[i]));
 	for (size_t i = 0; i < g->n_node; i++)
-		NE_RETURN_IF(add_node(o, g->node[i]));
+		NE_RETURN_IF(onnx_add_node(o, g->node[i]));
 	return 0;
 }
 
@@ -197,7 +197,7 @@ static int read_graph(struct onnx *o, const Onnx__ModelProto *p)
 	for (size_t i = 0; i < g->n_input; i++)
 		NE_RETURN_IF(onnx_add_input(o, g->input[i]));
 	for (size_t i = 0; i < g->n_node; i++)
-		NE_RETURN_IF(add_node(o, g->node[i]));
+		NE_RETURN_IF(onnx_add_node(o, g->node[i]));
 	NE_RETURN_IF(onnx_check_options(o));
 	return add_outputs(o, g);
 }

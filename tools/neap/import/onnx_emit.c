@@ -183,20 +183,6 @@ int onnx_emit_cast(struct onnx *o, const onnx_node *n, int x, enum ne_dtype to)
 	return onnx_emit_as(o, n, NE_OP_CAST, &attr, 1, &in, to);
 }
 
-int onnx_emit_quantised(struct onnx *o, const onnx_node *n, int x, float scale, int32_t zero,
-			enum ne_dtype dtype)
-{
-	float lo = dtype == NE_U8 ? 0 : dtype == NE_S8 ? -128 : -32768;
-	float hi = dtype == NE_U8 ? 255 : dtype == NE_S8 ? 127 : 32767;
-
-	x = onnx_emit_binary(o, n, NE_BINARY_DIV, x, x < 0 ? x : onnx_emit_number(o, n, x, scale));
-	x = onnx_emit_function(o, n, NE_UNARY_ROUND, x, 0, 0);
-	if (zero)
-		x = onnx_emit_scalar(o, n, NE_OP_ADD, x, (float)zero);
-	x = onnx_emit_function(o, n, NE_UNARY_CLIP, x, lo, hi);
-	return onnx_emit_cast(o, n, x, dtype);
-}
-
 int onnx_emit_unary(struct onnx *o, const onnx_node *n, enum ne_op op, int x)
 {
 	struct ne_attr attr = {.groups = 1};

@@ -70,6 +70,9 @@ struct onnx_op {
 
 const struct onnx_op *onnx_op_find(const char *name);
 
+/* One of com.microsoft's operators that are read too. */
+bool onnx_is_contrib(const onnx_node *n);
+
 /* ---- onnx_wire.c: before protobuf-c, which recurses and allocates as the bytes say ---- */
 
 int onnx_wire_check(const void *data, size_t bytes, struct ne_error *err);
@@ -165,9 +168,6 @@ int onnx_emit_reduce(struct onnx *o, const onnx_node *n, enum ne_reduce kind, in
 /* All inputs of the node, added up. */
 int onnx_emit_sum(struct onnx *o, const onnx_node *n);
 int onnx_emit_cast(struct onnx *o, const onnx_node *n, int x, enum ne_dtype to);
-/* (x / scale, rounded half to even) + zero, clamped, as @dtype. */
-int onnx_emit_quantised(struct onnx *o, const onnx_node *n, int x, float scale, int32_t zero,
-			enum ne_dtype dtype);
 int onnx_emit_unary(struct onnx *o, const onnx_node *n, enum ne_op op, int x);
 int onnx_emit_reshape(struct onnx *o, const onnx_node *n, int x, uint32_t rank, const int64_t *dim);
 int onnx_emit_transpose(struct onnx *o, const onnx_node *n, int x, const int32_t *perm);
@@ -194,6 +194,8 @@ int onnx_emit_scalar(struct onnx *o, const onnx_node *n, enum ne_op op, int x, f
  * inputs that there are. */
 int onnx_add_input(struct onnx *o, const Onnx__ValueInfoProto *v);
 int onnx_check_options(const struct onnx *o);
+/* Imports a node, or computes it now where it is of constants alone. */
+int onnx_add_node(struct onnx *o, const onnx_node *n);
 /* Initialisers and nodes of a graph, or of a body of control flow. */
 int onnx_add_body(struct onnx *o, const Onnx__GraphProto *g);
 
@@ -207,6 +209,12 @@ int onnx_quantised_bias(struct onnx *o, const onnx_node *n, size_t i, int tensor
 /* The real values of a dequantised 8-bit constant by a node of the graph: a tensor's id; 0 where it
  * has no such form. */
 int onnx_quantised_const(struct onnx *o, const onnx_node *n, struct onnx_value *v);
+/* onnx_quant_any.c: the same as onnx_dequantize_linear() and onnx_quantize_linear() in arithmetic,
+ * for any parameters. */
+int onnx_dequantise_any(struct onnx *o, const onnx_node *n);
+int onnx_quantise_any(struct onnx *o, const onnx_node *n, enum ne_dtype dtype);
+/* Integers of input @i as f32 values: a tensor's id. */
+int onnx_integers(struct onnx *o, const onnx_node *n, size_t i);
 /* The unsigned bytes of a shifted value. */
 int onnx_plain_bytes(struct onnx *o, const onnx_node *n, struct onnx_value *v);
 /* ---- onnx_move.c ---- */
@@ -298,6 +306,11 @@ ONNX_OP(size);
 ONNX_OP(constant);
 /* onnx_quant.c */
 ONNX_OP(quantize_linear);
+/* onnx_quant_any.c */
+ONNX_OP(dynamic_quantize_linear);
+/* onnx_qlinear.c */
+ONNX_OP(qlinear);
+ONNX_OP(integer_product);
 ONNX_OP(dequantize_linear);
 /* onnx_recurrent.c */
 ONNX_OP(recurrent);

@@ -33,11 +33,13 @@ static const struct onnx_op ops[] = {
 	{"Constant", NULL, onnx_constant},
 	{"ConstantOfShape", onnx_fold_constant_of_shape, NULL},
 	{"Conv", NULL, onnx_conv},
+	{"ConvInteger", NULL, onnx_integer_product},
 	{"Cos", onnx_eval, onnx_function},
 	{"Cosh", onnx_eval, onnx_function},
 	{"DequantizeLinear", NULL, onnx_dequantize_linear},
 	{"Div", onnx_eval, onnx_div},
 	{"Dropout", NULL, onnx_identity},
+	{"DynamicQuantizeLinear", onnx_eval, onnx_dynamic_quantize_linear},
 	{"Elu", onnx_eval, onnx_function},
 	{"Equal", onnx_eval, onnx_binary},
 	{"Erf", onnx_eval, onnx_function},
@@ -68,6 +70,7 @@ static const struct onnx_op ops[] = {
 	{"LogSoftmax", onnx_eval, onnx_log_softmax},
 	{"Loop", NULL, onnx_loop},
 	{"MatMul", NULL, onnx_mat_mul},
+	{"MatMulInteger", NULL, onnx_integer_product},
 	{"Max", onnx_eval, onnx_binary},
 	{"MaxPool", NULL, onnx_max_pool},
 	{"Mean", onnx_eval, onnx_mean},
@@ -81,6 +84,19 @@ static const struct onnx_op ops[] = {
 	{"PRelu", onnx_eval, onnx_prelu},
 	{"Pad", onnx_eval, onnx_pad},
 	{"Pow", onnx_eval, onnx_pow},
+	{"QGemm", NULL, onnx_qlinear},
+	{"QLinearAdd", NULL, onnx_qlinear},
+	{"QLinearAveragePool", NULL, onnx_qlinear},
+	{"QLinearConcat", NULL, onnx_qlinear},
+	{"QLinearConv", NULL, onnx_qlinear},
+	{"QLinearGlobalAveragePool", NULL, onnx_qlinear},
+	{"QLinearLeakyRelu", NULL, onnx_qlinear},
+	{"QLinearMatMul", NULL, onnx_qlinear},
+	{"QLinearMul", NULL, onnx_qlinear},
+	{"QLinearReduceMean", NULL, onnx_qlinear},
+	{"QLinearSigmoid", NULL, onnx_qlinear},
+	{"QLinearSoftmax", NULL, onnx_qlinear},
+	{"QLinearWhere", NULL, onnx_qlinear},
 	{"QuantizeLinear", NULL, onnx_quantize_linear},
 	{"RNN", onnx_eval, onnx_recurrent},
 	{"Reciprocal", onnx_eval, onnx_function},
@@ -125,6 +141,33 @@ static const struct onnx_op ops[] = {
 	{"Where", onnx_eval, onnx_where},
 	{"Xor", onnx_eval, onnx_binary},
 };
+
+bool onnx_is_contrib(const onnx_node *n)
+{
+	static const char *const names[] = {
+		"DequantizeLinear",
+		"QGemm",
+		"QLinearAdd",
+		"QLinearAveragePool",
+		"QLinearConcat",
+		"QLinearConv",
+		"QLinearGlobalAveragePool",
+		"QLinearLeakyRelu",
+		"QLinearMul",
+		"QLinearReduceMean",
+		"QLinearSigmoid",
+		"QLinearSoftmax",
+		"QLinearWhere",
+		"QuantizeLinear",
+	};
+
+	if (strcmp(n->domain, "com.microsoft") != 0)
+		return false;
+	for (size_t i = 0; i < NE_ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], n->op_type) == 0)
+			return true;
+	return false;
+}
 
 const struct onnx_op *onnx_op_find(const char *name)
 {

@@ -23,8 +23,8 @@ static int read_params(struct onnx *o, const onnx_node *n, size_t at, struct par
 {
 	const struct onnx_const *s = onnx_in_const(o, n, at), *z = onnx_in_const(o, n, at + 1);
 
-	if (!s || s->dtype != NE_F32 || s->n == 0 || (onnx_in(o, n, at + 1) && !z))
-		return onnx_fail(o, n, EOPNOTSUPP, "scale and zero point must be constants");
+	if (!s || s->dtype != NE_F32 || s->n == 0)
+		return onnx_fail(o, n, EINVAL, "its scale is no constant of floats");
 	if (z && z->n != s->n)
 		return onnx_fail(o, n, EINVAL, "%zu scales but %zu zero points", s->n, z->n);
 	for (size_t i = 0; i < s->n; i++)
@@ -74,6 +74,14 @@ static int spread_of(struct onnx *o, const onnx_node *n, const struct onnx_const
 		return onnx_fail(o, n, EINVAL, "%zu scales for blocks of %lld", s->n,
 				 (long long)block);
 	return 0;
+}
+
+/* Whether scale and zero point are one constant each, and of a type that the engine quantises to. */
+static bool has_node(const struct onnx *o, const onnx_node *n)
+{
+	const struct onnx_const *s = onnx_in_const(o, n, 1), *z = onnx_in_const(o, n, 2);
+
+	return s && s->n == 1 && !onnx_attr_int(n, "block_size", 0) && (z || !onnx_in(o, n, 2));
 }
 
 static size_t scale_index(const struct spread *p, size_t i, size_t n_scale)
@@ -258,50 +266,89 @@ int onnx_dequantize_linear(struct onnx *o, const onnx_node *n)
 {
 	struct onnx_value *v = onnx_in(o, n, 0);
 	struct params p;
+	enum ne_dtype type;
 	int x;
 
 	if (!v)
 		return onnx_fail(o, n, EINVAL, "input 0 is missing");
-	NE_RETURN_IF(read_params(o, n, 1, &p));
-	if (v->constant)
+	if (v->constant && onnx_in_const(o, n, 1) &&
+	    (onnx_in_const(o, n, 2) || !onnx_in(o, n, 2))) {
+		NE_RETURN_IF(read_params(o, n, 1, &p));
 		return dequantise_const(o, n, v->constant, &p);
-	if (p.scale->n != 1)
-		return onnx_fail(o, n, EOPNOTSUPP, "activations with a scale per channel");
+	}
+	type = v->constant ? v->constant->dtype : o->g->tensor[v->tensor].dtype;
+	if (v->constant || !has_node(o, n) || (type != NE_U8 && type != NE_S8 && type != NE_S16))
+		return onnx_dequantise_any(o, n);
+	NE_RETURN_IF(read_params(o, n, 1, &p));
 	x = (int)v->tensor;
-	if (v->shifted) {
+	if (v->shifted)
 		p.one.zero -= 128;
-		NE_RETURN_IF(set_quant(o, n, x, p.one));
-	} else if (o->g->tensor[x].dtype == NE_U8) {
-		NE_RETURN_IF(set_quant(o, n, x, p.one));
+	NE_RETURN_IF(set_quant(o, n, x, p.one));
+	if (type == NE_U8) {
 		p.one.zero -= 128;
 		x = onnx_emit_typed(o, n, NE_OP_QUANTISE, x, NE_S8, p.one);
-	} else if (o->g->tensor[x].dtype == NE_S8 || o->g->tensor[x].dtype == NE_S16) {
-		NE_RETURN_IF(set_quant(o, n, x, p.one));
-	} else {
-		return onnx_fail(o, n, EOPNOTSUPP, "of type %s",
-				 ne_dtype_name(o->g->tensor[x].dtype));
 	}
 	x = onnx_emit_typed(o, n, NE_OP_DEQUANTISE, x, NE_F32, (struct ne_quant){0});
 	return onnx_out_tensor(o, n, x);
 }
 
-int onnx_quantize_linear(struct onnx *o, const onnx_node *n)
+/* The type that a quantise node gives: its zero point's, or one that an attribute tells. */
+static int quantised_type(struct onnx *o, const onnx_node *n, enum ne_dtype *ret)
+{
+	const struct onnx_value *z = onnx_in(o, n, 2);
+	int64_t type = onnx_attr_int(n, "output_dtype", 0);
+
+	*ret = NE_U8;
+	if (z)
+		*ret = z->constant ? z->constant->dtype : o->g->tensor[z->tensor].dtype;
+	else if (type && onnx_dtype(type, ret) < 0)
+		return onnx_fail(o, n, EOPNOTSUPP, "to type %s", onnx_type_name(type));
+	if (*ret != NE_U8 && *ret != NE_S8 && *ret != NE_S16)
+		return onnx_fail(o, n, EOPNOTSUPP,
+				 "to type %s; uint8, int8 and int16 are supported",
+				 ne_dtype_name(*ret));
+	return 0;
+}
+
+/* Weights that a model quantises in the graph, as after training for it. */
+static int quantise_const(struct onnx *o, const onnx_node *n, const struct onnx_const *x,
+			  enum ne_dtype type)
 {
 	struct params p;
-	int x = onnx_in_tensor(o, n, 0);
-	bool is_signed;
+	struct spread spread;
+	struct onnx_const *y;
 
+	NE_RETURN_IF(read_params(o, n, 1, &p));
+	NE_RETURN_IF(spread_of(o, n, x, p.scale, &spread));
+	y = onnx_const_new(type, x->rank, x->dim);
+	for (size_t i = 0; y && i < x->n; i++) {
+		size_t c = scale_index(&spread, i, p.scale->n);
+		float v = rintf((float)onnx_const_real(x, i) / ((const float *)p.scale->data)[c]);
+
+		onnx_const_set(y, i, (double)v + (p.zero ? onnx_const_real(p.zero, c) : 0));
+	}
+	return onnx_out_const(o, n, y);
+}
+
+int onnx_quantize_linear(struct onnx *o, const onnx_node *n)
+{
+	const struct onnx_const *c = onnx_in_const(o, n, 0);
+	enum ne_dtype type = NE_U8;
+	struct params p;
+	int x;
+
+	NE_RETURN_IF(quantised_type(o, n, &type));
+	if (c && onnx_in_const(o, n, 1) && (onnx_in_const(o, n, 2) || !onnx_in(o, n, 2)))
+		return quantise_const(o, n, c, type);
+	x = onnx_in_tensor(o, n, 0);
 	if (x < 0)
 		return x;
+	if (!has_node(o, n) || type == NE_S16 || o->g->tensor[x].dtype != NE_F32)
+		return onnx_quantise_any(o, n, type);
 	NE_RETURN_IF(read_params(o, n, 1, &p));
-	is_signed =
-		p.zero ? p.zero->dtype == NE_S8
-		       : onnx_attr_int(n, "output_dtype", 0) == ONNX__TENSOR_PROTO__DATA_TYPE__INT8;
-	if (p.scale->n != 1 || (p.zero && p.zero->dtype != NE_U8 && p.zero->dtype != NE_S8))
-		return onnx_fail(o, n, EOPNOTSUPP, "other than one scale and 8-bit values");
-	p.one.zero -= is_signed ? 0 : 128;
+	p.one.zero -= type == NE_U8 ? 128 : 0;
 	x = onnx_emit_typed(o, n, NE_OP_QUANTISE, x, NE_S8, p.one);
 	NE_RETURN_IF(onnx_out_tensor(o, n, x));
-	onnx_value_find(o, n->output[0])->shifted = !is_signed;
+	onnx_value_find(o, n->output[0])->shifted = type == NE_U8;
 	return 0;
 }
