@@ -62,6 +62,7 @@ check-build: tests $(BENCH)
 		build-asan/bin/neapd build-asan/bin/neap asan-units
 	@$(MAKE) --no-print-directory O=build-tsan SAN=thread CFLAGS='-O1 -g' build-tsan/bin/neapd
 	@$(MAKE) --no-print-directory O=build-arm64 CROSS=aarch64-linux-gnu- \
+		CC=aarch64-linux-gnu-gcc \
 		build-arm64/tests/kernels/check build-arm64/tests/arm64/run_model
 	@$(MAKE) --no-print-directory fuzz-build
 
@@ -94,6 +95,7 @@ bench-arm64:
 	@packaging/setup build arm64
 	@$(MAKE) --no-print-directory $(O)/bin/neap $(O)/tests/arm64/count.so
 	@$(MAKE) --no-print-directory O=build-arm64 CROSS=aarch64-linux-gnu- \
+		CC=aarch64-linux-gnu-gcc \
 		build-arm64/tests/arm64/run_model
 	@tests/bench/arm64 $(O) build-arm64
 
