@@ -213,7 +213,7 @@ static void entries(void **state)
 	WRONG(op, 0);
 	WRONG(op, 3);
 	WRONG(op, UINT16_MAX);
-	WRONG(flags, 2);
+	WRONG(flags, 4);
 	WRONG(flags, 0x8001);
 	WRONG(in_offset, 1);
 	WRONG(in_offset, UINT64_MAX);
