@@ -180,7 +180,7 @@ static void entries(struct harness *h)
 			sqe.op = 0xffff;
 			break;
 		case 3:
-			sqe.flags = 2;
+			sqe.flags = 4;
 			break;
 		case 4:
 			sqe.model += 1;
