@@ -1,56 +1,70 @@
 /* SPDX-License-Identifier: MIT */
-/* Convolution and dense, f32, NEON: 8 output channels a block, 4 steps for each vector of inputs. */
-#include <arm_neon.h>
+/*
+ * Convolution and dense, f32, NEON: 16 output channels a block, a lane of each pixel's vector of 4
+ * inputs a step. Tiles of 5 pixels and a block, or, where 8 channels or fewer are left, of 8 pixels;
+ * taps are found by indirection for each tile and read where they lie.
+ */
+#include "engine/kernels/arm/tile.h"
 
-#include "engine/kernels/kernels.h"
+#define NR       16u
+#define MAX_MR   8u
+#define TALL     5u /* of a whole block */
+#define MAX_SUMS 20
 
-typedef struct ne_conv_f32 tile_args;
-typedef float tile_in;
-typedef float tile_w;
-typedef float tile_x;
-typedef float32x4_t tile_vec;
-#define TILE_LANES  4
-#define TILE_VPB    2
-#define TILE_NR     8u
-#define TILE_KR     1u
-#define TILE_MAX_NB 2u
-#define TILE_MAX_MR 8
-#define TILE_MR(nb) ((nb) == 2 ? 5u : 8u)
-#define TILE_LIST   TILES_8(1) TILES_5(2)
+/* A step: lane @lane, a literal, of the inputs. One pixel has two sets of sums, else each of its
+ * additions would wait for the one before. */
+#define STEP(lane)                                                                            \
+	do {                                                                                  \
+		float32x4_t *set = sum + (lane) % ways * mr * nv, wv[4];                      \
+                                                                                              \
+		if (nv == 4) {                                                                \
+			const float32x4x4_t four = vld1q_f32_x4(w);                           \
+                                                                                              \
+			wv[0] = four.val[0], wv[1] = four.val[1];                             \
+			wv[2] = four.val[2], wv[3] = four.val[3];                             \
+		} else {                                                                      \
+			const float32x4x2_t two = vld1q_f32_x2(w);                            \
+                                                                                              \
+			wv[0] = two.val[0], wv[1] = two.val[1];                               \
+		}                                                                             \
+		NEON_STEP(w, NR);                                                             \
+		NEON_UNROLL                                                                   \
+		for (int i = 0; i < mr; i++) {                                                \
+			NEON_UNROLL                                                           \
+			for (int v = 0; v < nv; v++)                                          \
+				set[i * nv + v] =                                             \
+					vfmaq_laneq_f32(set[i * nv + v], wv[v], xv[i], lane); \
+		}                                                                             \
+	} while (0)
 
-static inline void tile_gather(float *d, const float *s, uint32_t n)
+/* The products of @n inputs from x[i] of pixel i. */
+NEON_INLINE void add_tap(float32x4_t *sum, const float *const *px, const float *w, uint32_t n,
+			 const int mr, const int nv)
 {
-	for (; n >= 4; n -= 4, s += 4, d += 4)
-		vst1q_f32(d, vld1q_f32(s));
-	for (; n; n--)
-		*d++ = *s++;
-}
+	const int ways = mr == 1 ? 2 : 1;
+	const float *x[MAX_MR];
+	float32x4_t xv[MAX_MR];
 
-static inline float32x4_t tile_init(const struct ne_conv_f32 *a, uint32_t o)
-{
-	(void)a;
-	(void)o;
-	return vdupq_n_f32(0.0f);
-}
-
-static inline float32x4_t tile_load_x(const float *x)
-{
-	return vld1q_dup_f32(x);
-}
-
-static inline float32x4_t tile_load_w(const float *w)
-{
-	return vld1q_f32(w);
-}
-
-static inline float32x4_t tile_dot(float32x4_t acc, float32x4_t x, float32x4_t w)
-{
-	return vfmaq_f32(acc, x, w);
-}
-
-static inline float32x4_t tile_add(float32x4_t a, float32x4_t b)
-{
-	return vaddq_f32(a, b);
+	NEON_UNROLL
+	for (int i = 0; i < mr; i++)
+		x[i] = px[i];
+	for (; n >= 4; n -= 4) {
+		NEON_UNROLL
+		for (int i = 0; i < mr; i++) {
+			xv[i] = vld1q_f32(x[i]);
+			x[i] += 4;
+		}
+		STEP(0);
+		STEP(1);
+		STEP(2);
+		STEP(3);
+	}
+	for (; n; n--) {
+		NEON_UNROLL
+		for (int i = 0; i < mr; i++)
+			xv[i] = vld1q_dup_f32(x[i]++);
+		STEP(0);
+	}
 }
 
 static inline void store_up_to_4(float *y, float32x4_t v, uint32_t n)
@@ -63,73 +77,92 @@ static inline void store_up_to_4(float *y, float32x4_t v, uint32_t n)
 		*y++ = vgetq_lane_f32(v, 0);
 }
 
-static inline __attribute__((always_inline)) void tile_store(const struct ne_conv_f32 *a,
-							     const float32x4_t *acc, const int mr,
-							     const int nb, uint32_t p, uint32_t o)
+NEON_INLINE void store_tile(const struct ne_conv_f32 *a, const float32x4_t *sum, float *y,
+			    uint32_t o, const int mr, const int nv)
 {
-	const uint32_t n = a->oc - o;
 	const float32x4_t slope = vdupq_n_f32(ne_slope_f32(a));
 	const float32x4_t lo = vdupq_n_f32(a->lo), hi = vdupq_n_f32(a->hi);
-	float *y = a->y + p * a->y_stride + o;
+	const uint32_t n = a->oc - o;
 
-#ifdef __clang__
-#pragma unroll
-#else
-#pragma GCC unroll 8
-#endif
-	for (int i = 0; i < mr; i++, y += a->y_stride) {
-#ifdef __clang__
-#pragma unroll
-#else
-#pragma GCC unroll 4
-#endif
-		for (int v = 0; v < nb * 2; v++) {
-			const uint32_t at = (uint32_t)v * 4;
-			const float32x4_t s =
-				vfmaq_f32(vld1q_f32(a->bias + o + at), vld1q_f32(a->scale + o + at),
-					  acc[i * nb * 2 + v]);
+	NEON_UNROLL
+	for (int v = 0; v < nv; v++) {
+		const uint32_t at = 4 * (uint32_t)v;
+		const float32x4_t bias = vld1q_f32(a->bias + o + at);
+		const float32x4_t scale = vld1q_f32(a->scale + o + at);
 
+		NEON_UNROLL
+		for (int i = 0; i < mr; i++) {
+			const float32x4_t s = vfmaq_f32(bias, scale, sum[i * nv + v]);
 			const float32x4_t r = vmaxq_f32(s, vmulq_f32(s, slope));
 
 			if (at < n)
-				store_up_to_4(y + at, vminq_f32(vmaxq_f32(r, lo), hi), n - at);
+				store_up_to_4(y + (size_t)i * a->y_stride + at,
+					      vminq_f32(vmaxq_f32(r, lo), hi), n - at);
 		}
 	}
 }
 
-/* Four steps: a lane of each pixel's vector of 4 inputs at a time. */
-#define TILE_WIDE 4
-#define STEP(g)                                                                                   \
-	do {                                                                                      \
-		float32x4_t *set = acc + (g) % ways * mr * nv;                                    \
-                                                                                                  \
-		TILE_UNROLL                                                                       \
-		for (int v = 0; v < nv; v++) {                                                    \
-			const float32x4_t wv =                                                    \
-				vld1q_f32(w + v / 2 * block_stride + v % 2 * 4 + (g)*8);          \
-                                                                                                  \
-			TILE_UNROLL                                                               \
-			for (int i = 0; i < mr; i++)                                              \
-				set[i * nv + v] = vfmaq_laneq_f32(set[i * nv + v], wv, xv[i], g); \
-		}                                                                                 \
-	} while (0)
-#define tile_wide(acc, x, w, block_stride, mr, nb, ways)       \
-	do {                                                   \
-		const int nv = (nb)*2;                         \
-		float32x4_t xv[8];                             \
-                                                               \
-		TILE_UNROLL                                    \
-		for (int i = 0; i < (mr); i++)                 \
-			xv[i] = vld1q_f32((x) + i * TILE_ROW); \
-		STEP(0);                                       \
-		STEP(1);                                       \
-		STEP(2);                                       \
-		STEP(3);                                       \
-	} while (0)
+/* @n tiles of mr pixels from pixel @p, 4 nv channels from @o. */
+NEON_INLINE void add_tiles(const struct ne_conv_f32 *a, uint32_t p, uint32_t o, uint32_t n,
+			   const int mr, const int nv)
+{
+	const int all = mr * nv * (mr == 1 ? 2 : 1);
+	const int32_t *ind = a->ind + (size_t)p * a->taps;
+	float *y = a->y + p * a->y_stride + o;
 
-#include "engine/kernels/conv_tile.h"
+	for (; n; n--, ind += (size_t)mr * a->taps, y += mr * a->y_stride) {
+		const float *w = a->w + o / NR * a->w_block_stride, *x[MAX_MR];
+		float32x4_t sum[MAX_SUMS], zero = vdupq_n_f32(0.0f);
+
+		asm("" : "+w"(zero)); /* else a loop to clear memory is seen here */
+		NEON_UNROLL
+		for (int i = 0; i < all; i++)
+			sum[i] = zero;
+		for (uint32_t t = 0; t < a->taps; t++, w += a->w_tap_stride) {
+			NEON_UNROLL
+			for (int i = 0; i < mr; i++)
+				x[i] = ne_tap_f32(a->x, ind[(size_t)i * a->taps + t], a->pad);
+			add_tap(sum, x, w, a->ic, mr, nv);
+		}
+		NEON_UNROLL
+		for (int i = mr * nv; i < all; i++)
+			sum[i - mr * nv] = vaddq_f32(sum[i - mr * nv], sum[i]);
+		store_tile(a, sum, y, o, mr, nv);
+	}
+}
+
+typedef void tiles_fn(const struct ne_conv_f32 *a, uint32_t p, uint32_t o, uint32_t n);
+
+#define TILES(mr, nv)                                                                              \
+	NEON_FN static void tiles_##mr##_##nv(const struct ne_conv_f32 *a, uint32_t p, uint32_t o, \
+					      uint32_t n)                                          \
+	{                                                                                          \
+		add_tiles(a, p, o, n, mr, nv);                                                     \
+	}
+#define WHOLE TILES(1, 4) TILES(2, 4) TILES(3, 4) TILES(4, 4) TILES(5, 4)
+#define HALF        \
+	TILES(1, 2) \
+	TILES(2, 2) TILES(3, 2) TILES(4, 2) TILES(5, 2) TILES(6, 2) TILES(7, 2) TILES(8, 2)
+WHOLE
+HALF
+#undef TILES
+#define TILES(mr, nv) tiles_##mr##_##nv,
+	static tiles_fn *const whole[TALL] = {WHOLE},
+			       *const half[MAX_MR] = {HALF};
+#undef TILES
 
 void ne_conv_f32_neon(const struct ne_conv_f32 *a)
 {
-	tile_conv(a);
+	for (uint32_t o = 0; a->n_pix && o < a->oc; o += NR) {
+		const bool few = a->oc - o <= NR / 2;
+		const uint32_t most = few ? MAX_MR : TALL;
+		const uint32_t tiles = (a->n_pix + most - 1) / most;
+		/* dealt out evenly: so many have a pixel more than the others */
+		const uint32_t less = a->n_pix / tiles, some = a->n_pix % tiles;
+		tiles_fn *const *fn = few ? half : whole;
+
+		if (some)
+			fn[less](a, 0, o, some);
+		fn[less - 1](a, some * (less + 1), o, tiles - some);
+	}
 }

@@ -33,7 +33,7 @@ typedef void conv_tile_fn(const struct ne_conv_s8 *a, const struct conv_runs *r,
 			  uint32_t o, uint32_t n);
 
 #define TILE(mr, half)                                                                            \
-	CONV_FN static void tile_##mr##_##half(const struct ne_conv_s8 *a,                        \
+	NEON_FN static void tile_##mr##_##half(const struct ne_conv_s8 *a,                        \
 					       const struct conv_runs *r, uint32_t p, uint32_t o, \
 					       uint32_t n)                                        \
 	{                                                                                         \
@@ -49,13 +49,13 @@ typedef void conv_tile_fn(const struct ne_conv_s8 *a, const struct conv_runs *r,
 			tile_init(a, sum, o, mr, half);                                           \
 			for (uint32_t t = 0; t < n_run; t++, w += w_step) {                       \
 				if (ind) {                                                        \
-					CONV_UNROLL                                               \
+					NEON_UNROLL                                               \
 					for (int i = 0; i < mr; i++)                              \
 						x[i] = ne_tap_s8(a->x, ind[(size_t)i * taps + t], \
 								 a->pad);                         \
 				} else {                                                          \
 					x[0] = first + offset[t];                                 \
-					CONV_UNROLL                                               \
+					NEON_UNROLL                                               \
 					for (int i = 1; i < mr; i++)                              \
 						x[i] = x[i - 1] + pixel;                          \
 				}                                                                 \
@@ -105,7 +105,7 @@ static inline void conv_pixels(const struct ne_conv_s8 *a, const struct conv_run
 }
 
 /* One pixel: a dense layer. A block after the other, without a call for each. */
-CONV_FN static void conv_dense(const struct ne_conv_s8 *a)
+NEON_FN static void conv_dense(const struct ne_conv_s8 *a)
 {
 	const int8_t *block = a->w;
 	conv_sum sum[CONV_SUMS(1, 0)];

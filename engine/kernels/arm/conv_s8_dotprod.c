@@ -19,21 +19,21 @@ typedef int32x4_t conv_sum;
 #define VECTORS(half)       ((half) ? 2 : 4) /* of a pixel's sums */
 #define CONV_SUMS(mr, half) ((mr)*VECTORS(half))
 
-CONV_INLINE void tile_init(const struct ne_conv_s8 *a, int32x4_t *sum, uint32_t o, const int mr,
+NEON_INLINE void tile_init(const struct ne_conv_s8 *a, int32x4_t *sum, uint32_t o, const int mr,
 			   const int half)
 {
 	const int nv = VECTORS(half);
 
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int v = 0; v < nv; v++)
 		sum[v] = vld1q_s32(a->bias + o + 4 * v);
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int i = nv; i < mr * nv; i++)
 		sum[i] = sum[i - nv];
 }
 
 /* The weights of a step; where half, the first two vectors. */
-CONV_INLINE int8x16x4_t load_step(const int8_t *w, const int half)
+NEON_INLINE int8x16x4_t load_step(const int8_t *w, const int half)
 {
 	int8x16x4_t v;
 
@@ -52,17 +52,17 @@ CONV_INLINE int8x16x4_t load_step(const int8_t *w, const int half)
 	do {                                                                                      \
 		const int8x16x4_t wv = load_step(w, half);                                        \
                                                                                                   \
-		CONV_STEP(w, NR *KR);                                                             \
-		CONV_UNROLL                                                                       \
+		NEON_STEP(w, NR *KR);                                                             \
+		NEON_UNROLL                                                                       \
 		for (int i = 0; i < mr; i++) {                                                    \
-			CONV_UNROLL                                                               \
+			NEON_UNROLL                                                               \
 			for (int v = 0; v < nv; v++)                                              \
 				sum[i * nv + v] =                                                 \
 					vdotq_laneq_s32(sum[i * nv + v], wv.val[v], xv[i], lane); \
 		}                                                                                 \
 	} while (0)
 
-CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8_t **px,
+NEON_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8_t **px,
 			  const int8_t *w, uint32_t n, const int mr, const int half)
 {
 	const int nv = VECTORS(half);
@@ -70,11 +70,11 @@ CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8
 	int8x16_t xv[MAX_MR];
 
 	(void)a;
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int i = 0; i < mr; i++)
 		x[i] = px[i];
 	for (; n >= 16; n -= 16) {
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < mr; i++) {
 			xv[i] = vld1q_s8(x[i]);
 			x[i] += 16;
@@ -85,7 +85,7 @@ CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8
 		DOT(3);
 	}
 	if (n >= 8) {
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < mr; i++) {
 			xv[i] = vcombine_s8(vld1_s8(x[i]), vdup_n_s8(0));
 			x[i] += 8;
@@ -95,7 +95,7 @@ CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8
 		n -= 8;
 	}
 	if (n >= 4) {
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < mr; i++) {
 			xv[i] = load_4(x[i]);
 			x[i] += 4;
@@ -104,14 +104,14 @@ CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8
 		n -= 4;
 	}
 	if (n) {
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < mr; i++)
 			xv[i] = load_up_to_7(x[i], n);
 		DOT(0);
 	}
 }
 
-CONV_INLINE void tile_store(const struct ne_conv_s8 *a, const int32x4_t *sum, uint32_t p,
+NEON_INLINE void tile_store(const struct ne_conv_s8 *a, const int32x4_t *sum, uint32_t p,
 			    uint32_t o, const int mr, const int half)
 {
 	const struct requant q = requant_of(a->zp, a->lo, a->hi);
@@ -122,14 +122,14 @@ CONV_INLINE void tile_store(const struct ne_conv_s8 *a, const int32x4_t *sum, ui
 	if (half) {
 		const float32x4_t m0 = vld1q_f32(m), m1 = vld1q_f32(m + 4);
 
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < mr; i++, y += a->y_stride)
 			store_up_to_8(y, requant_8(&q, sum[i * 2], sum[i * 2 + 1], m0, m1), n);
 	} else {
 		const float32x4_t mult[4] = {vld1q_f32(m), vld1q_f32(m + 4), vld1q_f32(m + 8),
 					     vld1q_f32(m + 12)};
 
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < mr; i++, y += a->y_stride)
 			store_up_to_16(y, requant_16(&q, sum + i * 4, mult), n);
 	}

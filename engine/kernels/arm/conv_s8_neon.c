@@ -17,7 +17,7 @@ typedef int32x4_t conv_sum;
 #define CHANNELS(half)      ((half) ? 4 : 8)
 #define CONV_SUMS(mr, half) ((mr)*CHANNELS(half))
 
-CONV_INLINE void tile_init(const struct ne_conv_s8 *a, int32x4_t *sum, uint32_t o, const int mr,
+NEON_INLINE void tile_init(const struct ne_conv_s8 *a, int32x4_t *sum, uint32_t o, const int mr,
 			   const int half)
 {
 	const int n = CHANNELS(half);
@@ -26,15 +26,15 @@ CONV_INLINE void tile_init(const struct ne_conv_s8 *a, int32x4_t *sum, uint32_t 
 	(void)a;
 	(void)o;
 	asm("" : "+w"(zero)); /* else a loop to clear memory is seen in it */
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int v = 0; v < n; v++)
 		sum[v] = zero;
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int i = n; i < mr * n; i++)
 		sum[i] = sum[i - n];
 }
 
-CONV_INLINE int32x4_t add_16(int32x4_t sum, int8x16_t x, int8x16_t w, const int pairs)
+NEON_INLINE int32x4_t add_16(int32x4_t sum, int8x16_t x, int8x16_t w, const int pairs)
 {
 	const int16x8_t p = vmull_s8(vget_low_s8(x), vget_low_s8(w));
 
@@ -44,29 +44,29 @@ CONV_INLINE int32x4_t add_16(int32x4_t sum, int8x16_t x, int8x16_t w, const int 
 }
 
 /* One step of 16 inputs. */
-CONV_INLINE void step_16(int32x4_t *sum, const int8x16_t *x, const int8_t **w, const int pairs,
+NEON_INLINE void step_16(int32x4_t *sum, const int8x16_t *x, const int8_t **w, const int pairs,
 			 const int mr, const int half)
 {
 	const int n = CHANNELS(half);
 
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int o = 0; o < n; o += 4) {
 		int8x16x4_t wv;
 
 		if (mr < 3) {
 			wv = vld1q_s8_x4(*w);
-			CONV_STEP(*w, 4 * KR);
+			NEON_STEP(*w, 4 * KR);
 		}
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int v = 0; v < 4; v++) {
 			if (mr == 3 && v % 2 == 0) { /* 4 vectors more would be too many */
 				const int8x16x2_t two = vld1q_s8_x2(*w);
 
 				wv.val[v] = two.val[0];
 				wv.val[v + 1] = two.val[1];
-				CONV_STEP(*w, 2 * KR);
+				NEON_STEP(*w, 2 * KR);
 			}
-			CONV_UNROLL
+			NEON_UNROLL
 			for (int i = 0; i < mr; i++)
 				sum[i * n + o + v] =
 					add_16(sum[i * n + o + v], x[i], wv.val[v], pairs);
@@ -75,33 +75,33 @@ CONV_INLINE void step_16(int32x4_t *sum, const int8x16_t *x, const int8_t **w, c
 }
 
 /* The first 8 inputs of a step. */
-CONV_INLINE void step_8(int32x4_t *sum, const int8x16_t *x, const int8_t *w, const int mr,
+NEON_INLINE void step_8(int32x4_t *sum, const int8x16_t *x, const int8_t *w, const int mr,
 			const int half)
 {
 	const int n = CHANNELS(half);
 
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int o = 0; o < n; o++) {
 		const int8x8_t wv = vld1_s8(w + o * 16);
 
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < mr; i++)
 			sum[i * n + o] =
 				vpadalq_s16(sum[i * n + o], vmull_s8(vget_low_s8(x[i]), wv));
 	}
 }
 
-CONV_INLINE void run_pairs(int32x4_t *sum, const int8_t **px, const int8_t *w, uint32_t n,
+NEON_INLINE void run_pairs(int32x4_t *sum, const int8_t **px, const int8_t *w, uint32_t n,
 			   const int pairs, const int mr, const int half)
 {
 	const int8_t *x[MAX_MR];
 	int8x16_t xv[MAX_MR];
 
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int i = 0; i < mr; i++)
 		x[i] = px[i];
 	for (; n >= 16; n -= 16) {
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < mr; i++) {
 			xv[i] = vld1q_s8(x[i]);
 			x[i] += 16;
@@ -111,7 +111,7 @@ CONV_INLINE void run_pairs(int32x4_t *sum, const int8_t **px, const int8_t *w, u
 			w += 4 * KR;
 	}
 	if (n >= 8) {
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < mr; i++) {
 			xv[i] = vcombine_s8(vld1_s8(x[i]), vdup_n_s8(0));
 			x[i] += 8;
@@ -121,14 +121,14 @@ CONV_INLINE void run_pairs(int32x4_t *sum, const int8_t **px, const int8_t *w, u
 		n -= 8;
 	}
 	if (n) {
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < mr; i++)
 			xv[i] = load_up_to_7(x[i], n);
 		step_8(sum, xv, w, mr, half);
 	}
 }
 
-CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8_t **x,
+NEON_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8_t **x,
 			  const int8_t *w, uint32_t n, const int mr, const int half)
 {
 	if (a->w_above_min)
@@ -137,7 +137,7 @@ CONV_INLINE void tile_run(const struct ne_conv_s8 *a, int32x4_t *sum, const int8
 		run_pairs(sum, x, w, n, 0, mr, half);
 }
 
-CONV_INLINE void tile_store(const struct ne_conv_s8 *a, const int32x4_t *sum, uint32_t p,
+NEON_INLINE void tile_store(const struct ne_conv_s8 *a, const int32x4_t *sum, uint32_t p,
 			    uint32_t o, const int mr, const int half)
 {
 	const struct requant q = requant_of(a->zp, a->lo, a->hi);
@@ -146,7 +146,7 @@ CONV_INLINE void tile_store(const struct ne_conv_s8 *a, const int32x4_t *sum, ui
 	const float32x4_t m0 = vld1q_f32(a->mult + o), m1 = vld1q_f32(a->mult + o + 4);
 	int8_t *y = a->y + p * a->y_stride + o;
 
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int i = 0; i < mr; i++, y += a->y_stride) {
 		const int32x4_t *s = sum + i * n;
 		int32x4_t v0, v1 = vdupq_n_s32(0);

@@ -24,7 +24,7 @@ static inline void dw_fill(int8_t *d, int8_t zero, size_t n)
 #define MAX_PX 3
 
 /* 4 taps of 8 channels: channels 0 to 3, 4 to 7, all taps of each side by side. */
-CONV_INLINE void interleave(int8x16_t *t, const int8_t *x0, const int8_t *x1, const int8_t *x2,
+NEON_INLINE void interleave(int8x16_t *t, const int8_t *x0, const int8_t *x1, const int8_t *x2,
 			    const int8_t *x3)
 {
 	const int8x8_t no = vdup_n_s8(0);
@@ -49,33 +49,33 @@ struct dw_run {
 };
 
 /* px pixels of `pair` rows, 1 or 2; sw columns from one to the next. w[(3 * row + column) * 2]. */
-CONV_INLINE void tile_3x3(const struct dw_lanes *l, const int8x16_t *w, const int8_t *const *line,
+NEON_INLINE void tile_3x3(const struct dw_lanes *l, const int8x16_t *w, const int8_t *const *line,
 			  const size_t *column, int8_t *y, size_t y_pixel, size_t y_row,
 			  const int px, const int pair, const int sw)
 {
 	int32x4_t sum[2][2 * MAX_PX];
 
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int r = 0; r < pair; r++) {
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < px; i++) {
 			sum[r][2 * i] = l->bias0;
 			sum[r][2 * i + 1] = l->bias1;
 		}
 	}
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int j = 0; j < (px - 1) * sw + 3; j++) {
 		int8x16_t t[2];
 
 		interleave(t, line[0] + column[j], line[1] + column[j], line[2] + column[j],
 			   line[pair + 1] + column[j]);
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int k = 0; k < 3; k++) {
 			const int i = (j - k) / sw;
 
 			if (j < k || (j - k) % sw || i >= px)
 				continue;
-			CONV_UNROLL
+			NEON_UNROLL
 			for (int r = 0; r < pair; r++) {
 				int32x4_t *s = sum[r] + 2 * i;
 
@@ -92,7 +92,7 @@ CONV_INLINE void tile_3x3(const struct dw_lanes *l, const int8x16_t *w, const in
 typedef void rows_fn(const struct dw_lanes *l, const struct dw_run *r);
 
 #define ROWS(px, pair, sw)                                                                      \
-	CONV_FN static void rows_##px##_##pair##_##sw(const struct dw_lanes *lanes,             \
+	NEON_FN static void rows_##px##_##pair##_##sw(const struct dw_lanes *lanes,             \
 						      const struct dw_run *run)                 \
 	{                                                                                       \
 		const struct dw_lanes l = *lanes;                                               \
@@ -100,11 +100,11 @@ typedef void rows_fn(const struct dw_lanes *l, const struct dw_run *r);
 		size_t column[(px - 1) * sw + 3];                                               \
 		int8x16_t wv[6 * pair];                                                         \
                                                                                                 \
-		CONV_UNROLL                                                                     \
+		NEON_UNROLL                                                                     \
 		for (int i = 0; i < 6 * pair; i++)                                              \
 			wv[i] = vld1q_s8(r.w + (size_t)(i / 2 % 3) * r.w_group + i / 6 * 64 +   \
 					 i % 2 * 16);                                           \
-		CONV_UNROLL                                                                     \
+		NEON_UNROLL                                                                     \
 		for (int i = 0; i < (px - 1) * sw + 3; i++) {                                   \
 			column[i] = (size_t)i * r.x_pixel;                                      \
 			asm("" : "+r"(column[i])); /* else worked out for each load */          \
@@ -118,7 +118,7 @@ typedef void rows_fn(const struct dw_lanes *l, const struct dw_run *r);
 			for (uint32_t n = r.pixels; n; n -= px) {                               \
 				tile_3x3(&l, wv, line, column, y, r.y_pixel, r.y_row, px, pair, \
 					 sw);                                                   \
-				CONV_UNROLL                                                     \
+				NEON_UNROLL                                                     \
 				for (int i = 0; i < 4; i++)                                     \
 					line[i] += px * sw * r.x_pixel;                         \
 				y += px * r.y_pixel;                                            \

@@ -51,7 +51,7 @@ static inline void dw_fill(int16_t *d, int8_t zero, size_t n)
 #define MAX_PX 6
 
 /* GCC 12 keeps the lower halves of long-lived operands in registers of their own; hence assembly. */
-CONV_INLINE void add_product(int32x4_t *sum, int16x8_t x, int16x8_t w)
+NEON_INLINE void add_product(int32x4_t *sum, int16x8_t x, int16x8_t w)
 {
 	asm("smlal %0.4s, %1.4h, %2.4h" : "+w"(sum[0]) : "w"(x), "w"(w));
 	sum[1] = vmlal_high_s16(sum[1], x, w);
@@ -68,24 +68,24 @@ struct dw_run {
 
 /* px pixels, sw columns from one to the next, in windows of 3x3: w[3 * column + row]. Steps between
  * columns and lines are in bytes. */
-CONV_INLINE void tile_3x3(const struct dw_lanes *l, const int16x8_t *w, const char *x,
+NEON_INLINE void tile_3x3(const struct dw_lanes *l, const int16x8_t *w, const char *x,
 			  const size_t *column, size_t line, int8_t *y, size_t y_pixel,
 			  const int px, const int sw)
 {
 	int32x4_t sum[2 * MAX_PX];
 
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int i = 0; i < px; i++) {
 		sum[2 * i] = l->bias0;
 		sum[2 * i + 1] = l->bias1;
 	}
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int r = 0; r < 3; r++, x += line) {
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int j = 0; j < (px - 1) * sw + 3; j++) {
 			const int16x8_t v = vld1q_s16((const void *)(x + column[j]));
 
-			CONV_UNROLL
+			NEON_UNROLL
 			for (int t = 0; t < 3; t++)
 				if (j >= t && (j - t) % sw == 0 && (j - t) / sw < px)
 					add_product(sum + (j - t) / sw * 2, v, w[t * 3 + r]);
@@ -97,7 +97,7 @@ CONV_INLINE void tile_3x3(const struct dw_lanes *l, const int16x8_t *w, const ch
 typedef void rows_fn(const struct dw_lanes *l, const int16_t *w, const struct dw_run *r);
 
 #define ROWS(px, sw)                                                                         \
-	CONV_FN static void rows_##px##_##sw(const struct dw_lanes *lanes, const int16_t *w, \
+	NEON_FN static void rows_##px##_##sw(const struct dw_lanes *lanes, const int16_t *w, \
 					     const struct dw_run *r)                         \
 	{                                                                                    \
 		const struct dw_lanes l = *lanes;                                            \
@@ -105,10 +105,10 @@ typedef void rows_fn(const struct dw_lanes *l, const int16_t *w, const struct dw
 		size_t column[(px - 1) * sw + 3];                                            \
 		int16x8_t wv[9];                                                             \
                                                                                              \
-		CONV_UNROLL                                                                  \
+		NEON_UNROLL                                                                  \
 		for (int i = 0; i < 9; i++)                                                  \
 			wv[i] = vld1q_s16(w + 8 * i);                                        \
-		CONV_UNROLL                                                                  \
+		NEON_UNROLL                                                                  \
 		for (int i = 0; i < (px - 1) * sw + 3; i++) {                                \
 			column[i] = (size_t)i * r->x_pixel * 2;                              \
 			asm("" : "+r"(column[i])); /* else worked out for each load */       \

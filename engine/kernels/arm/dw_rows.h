@@ -80,7 +80,7 @@ static inline struct dw_lanes lanes_of(const struct ne_dw_image_s8 *a, uint32_t 
 }
 
 /* Two outputs of 8 channels at once. */
-CONV_INLINE int8x16_t requant_two(const struct dw_lanes *l, const int32x4_t *s0,
+NEON_INLINE int8x16_t requant_two(const struct dw_lanes *l, const int32x4_t *s0,
 				  const int32x4_t *s1)
 {
 	const int16x8_t a = vqaddq_s16(scale_8(s0[0], s0[1], l->mult0, l->mult1), l->q.zp);
@@ -90,11 +90,11 @@ CONV_INLINE int8x16_t requant_two(const struct dw_lanes *l, const int32x4_t *s0,
 }
 
 /* px pixels of two sums each. */
-CONV_INLINE void store_pixels(const struct dw_lanes *l, const int32x4_t *sum, int8_t *y,
+NEON_INLINE void store_pixels(const struct dw_lanes *l, const int32x4_t *sum, int8_t *y,
 			      size_t y_pixel, const int px)
 {
 	if (l->n < 8) {
-		CONV_UNROLL
+		NEON_UNROLL
 		for (int i = 0; i < px; i++)
 			store_up_to_8(
 				y + (size_t)i * y_pixel,
@@ -102,7 +102,7 @@ CONV_INLINE void store_pixels(const struct dw_lanes *l, const int32x4_t *sum, in
 				l->n);
 		return;
 	}
-	CONV_UNROLL
+	NEON_UNROLL
 	for (int i = 0; i + 1 < px; i += 2) {
 		const int8x16_t v = requant_two(l, sum + 2 * i, sum + 2 * i + 2);
 

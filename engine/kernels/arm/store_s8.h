@@ -3,29 +3,7 @@
 #ifndef NE_ARM_STORE_S8_H
 #define NE_ARM_STORE_S8_H
 
-#include <arm_neon.h>
-
-#include "engine/kernels/kernels.h"
-
-/* GCC's scheduling before register allocation loads more weights than there are registers, its
- * partial redundancy elimination makes second copies of all sums live, its loops' patterns clear sums
- * by memset(), which keeps them in memory. CONV_STEP keeps a pointer that is advanced: rather than
- * offsets, which loads of several vectors have not. */
-#ifdef __clang__
-#define CONV_UNROLL _Pragma("unroll")
-#define CONV_FN
-#else
-#define CONV_UNROLL _Pragma("GCC unroll 32")
-#define CONV_FN                                                                          \
-	__attribute__((optimize("no-tree-pre", "no-schedule-insns", "no-tree-vectorize", \
-				"no-tree-loop-distribute-patterns")))
-#endif
-#define CONV_STEP(p, n)            \
-	do {                       \
-		(p) += (n);        \
-		asm("" : "+r"(p)); \
-	} while (0)
-#define CONV_INLINE static inline __attribute__((always_inline))
+#include "engine/kernels/arm/tile.h"
 
 /* 4 bytes, four times. */
 static inline int8x16_t load_4(const int8_t *x)
@@ -70,12 +48,12 @@ static inline int32x4_t scale_s32(int32x4_t sum, float32x4_t mult)
 	return vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sum), mult));
 }
 
-CONV_INLINE int16x8_t scale_8(int32x4_t a, int32x4_t b, float32x4_t ma, float32x4_t mb)
+NEON_INLINE int16x8_t scale_8(int32x4_t a, int32x4_t b, float32x4_t ma, float32x4_t mb)
 {
 	return vqmovn_high_s32(vqmovn_s32(scale_s32(a, ma)), scale_s32(b, mb));
 }
 
-CONV_INLINE int8x8_t requant_8(const struct requant *q, int32x4_t a, int32x4_t b, float32x4_t ma,
+NEON_INLINE int8x8_t requant_8(const struct requant *q, int32x4_t a, int32x4_t b, float32x4_t ma,
 			       float32x4_t mb)
 {
 	const int8x8_t v = vqmovn_s16(vqaddq_s16(scale_8(a, b, ma, mb), q->zp));
@@ -83,7 +61,7 @@ CONV_INLINE int8x8_t requant_8(const struct requant *q, int32x4_t a, int32x4_t b
 	return vmin_s8(vmax_s8(v, vget_low_s8(q->lo)), vget_low_s8(q->hi));
 }
 
-CONV_INLINE int8x16_t requant_16(const struct requant *q, const int32x4_t sum[4],
+NEON_INLINE int8x16_t requant_16(const struct requant *q, const int32x4_t sum[4],
 				 const float32x4_t mult[4])
 {
 	const int16x8_t a = vqaddq_s16(scale_8(sum[0], sum[1], mult[0], mult[1]), q->zp);

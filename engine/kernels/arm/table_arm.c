@@ -15,7 +15,7 @@ static void init_neon(struct ne_kernels *k)
 	k->conv_image_s8 = ne_conv_image_s8_neon;
 	k->conv_image_elem = 1;
 	k->conv_f32 = ne_conv_f32_neon;
-	k->conv_f32_nr = 8;
+	k->conv_f32_nr = 16;
 	k->dw_s8 = ne_dw_s8_neon;
 	k->dw_image_s8 = ne_dw_image_s8_neon;
 	k->dw_image_lanes = 8;
