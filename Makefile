@@ -90,6 +90,10 @@ $(O)/obj/%_avx2.o: NEAP_CFLAGS += -mavx2 -mfma
 $(O)/obj/%_avxvnni.o: NEAP_CFLAGS += -mavx2 -mfma -mavxvnni
 $(O)/obj/%_avx512vnni.o: NEAP_CFLAGS += -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl \
 	-mavx512vnni -mprefer-vector-width=512
+$(O)/obj/%_avx512vbmi.o: NEAP_CFLAGS += -mavx2 -mfma -mavx512f -mavx512bw -mavx512vl -mavx512vbmi \
+	-mprefer-vector-width=512
+$(O)/obj/%_amx.o: NEAP_CFLAGS += -mavx2 -mfma -mavx512f -mavx512bw -mavx512dq -mavx512vl \
+	-mavx512vnni -mamx-tile -mamx-int8 -mprefer-vector-width=512
 $(O)/obj/%_dotprod.o: NEAP_CFLAGS += -march=armv8.2-a+dotprod
 
 # ---- client library ----

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Convolution over whole rows of an image by register tiles, s8 (struct ne_conv_image_s8). Includes
- * as conv_tile.h does, with the same definitions, but for TILE_WIDE.
+ * as conv_tile.h does, with the same definitions, but for TILE_WIDE; and tile_of(zero), an element
+ * of the panel. With IMAGE_OWN_BLOCKS the includer brings image_blocks(), the tiles, itself.
  *
  * Input rows are brought to scratch once, with their padding and in the form that the dot product
  * takes. After that a tile's pixels lie at constant distances from each other, and so do the runs
@@ -52,6 +53,42 @@ static void image_row(tile_x *d, const struct ne_image_rows *im, uint32_t c, con
 	d += (size_t)inside * im->pixel;
 	image_fill(d, im, c, im->columns - left - inside);
 }
+
+/* All output channels of @rows rows of @n pixels, the first of them pixel p, from scratch. */
+static void image_blocks(const tile_args *a, const tile_x *x, uint32_t p, uint32_t rows,
+			 uint32_t n);
+
+static void image_chunk(const tile_args *a, uint32_t first, uint32_t n)
+{
+	const struct ne_image_rows *im = &a->im;
+	const int32_t top = (int32_t)first * im->sh - im->top;
+	const int32_t rows = (int32_t)(n - 1) * im->sh + im->rows;
+	tile_x *scratch = a->scratch;
+
+	for (int32_t r = 0; r < rows; r++)
+		if (r % im->sh < im->rows) /* rows between windows are skipped */
+			image_row(scratch + (size_t)r * (size_t)im->columns * im->pixel, im, a->ic,
+				  a->x, top + r);
+	image_blocks(a, scratch, first * (uint32_t)im->ow, n, (uint32_t)im->ow);
+}
+
+static void image_conv(const tile_args *a)
+{
+	const bool flat = ne_image_flat(&a->im);
+
+	for (uint32_t first = a->first, left = a->n, n; left; first += n, left -= n) {
+		n = NE_MIN(left, a->im.chunk);
+		if (flat) {
+			image_copy(a->scratch, &a->im, a->ic, a->x + (size_t)first * a->ic,
+				   (int32_t)n);
+			image_blocks(a, a->scratch, first, 1, n);
+		} else {
+			image_chunk(a, first, n);
+		}
+	}
+}
+
+#ifndef IMAGE_OWN_BLOCKS
 
 TILE_INLINE void image_step(tile_vec *acc, const tile_x *const x[4], size_t pixel, const tile_w *w,
 			    size_t block_stride, const int mr, const int nb)
@@ -150,7 +187,6 @@ static inline void image_pixels(const tile_args *a, const tile_x *x, uint32_t p,
 	}
 }
 
-/* All output channels of @rows rows of @n pixels, the first of them pixel p. */
 static void image_blocks(const tile_args *a, const tile_x *x, uint32_t p, uint32_t rows, uint32_t n)
 {
 	const uint32_t blocks = (a->oc + TILE_NR - 1) / TILE_NR;
@@ -167,32 +203,4 @@ static void image_blocks(const tile_args *a, const tile_x *x, uint32_t p, uint32
 	}
 }
 
-static void image_chunk(const tile_args *a, uint32_t first, uint32_t n)
-{
-	const struct ne_image_rows *im = &a->im;
-	const int32_t top = (int32_t)first * im->sh - im->top;
-	const int32_t rows = (int32_t)(n - 1) * im->sh + im->rows;
-	tile_x *scratch = a->scratch;
-
-	for (int32_t r = 0; r < rows; r++)
-		if (r % im->sh < im->rows) /* rows between windows are skipped */
-			image_row(scratch + (size_t)r * (size_t)im->columns * im->pixel, im, a->ic,
-				  a->x, top + r);
-	image_blocks(a, scratch, first * (uint32_t)im->ow, n, (uint32_t)im->ow);
-}
-
-static void image_conv(const tile_args *a)
-{
-	const bool flat = ne_image_flat(&a->im);
-
-	for (uint32_t first = a->first, left = a->n, n; left; first += n, left -= n) {
-		n = NE_MIN(left, a->im.chunk);
-		if (flat) {
-			image_copy(a->scratch, &a->im, a->ic, a->x + (size_t)first * a->ic,
-				   (int32_t)n);
-			image_blocks(a, a->scratch, first, 1, n);
-		} else {
-			image_chunk(a, first, n);
-		}
-	}
-}
+#endif

@@ -16,13 +16,18 @@ static const struct {
 	{"sse41", NE_CPU_SSE41},
 	{"avx2", NE_CPU_SSE41 | NE_CPU_AVX2},
 	{"avxvnni", NE_CPU_SSE41 | NE_CPU_AVX2 | NE_CPU_AVXVNNI},
-	{"avx512vnni", NE_CPU_SSE41 | NE_CPU_AVX2 | NE_CPU_AVXVNNI | NE_CPU_AVX512VNNI},
+	{"avx512vnni",
+	 NE_CPU_SSE41 | NE_CPU_AVX2 | NE_CPU_AVXVNNI | NE_CPU_AVX512VNNI | NE_CPU_AVX512VBMI},
+	{"amx", NE_CPU_SSE41 | NE_CPU_AVX2 | NE_CPU_AVXVNNI | NE_CPU_AVX512VNNI |
+			NE_CPU_AVX512VBMI | NE_CPU_AMX},
 	{"neon", NE_CPU_NEON},
 	{"dotprod", NE_CPU_NEON | NE_CPU_DOTPROD},
 };
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #define BIT(word, n) ((word) >> (n)&1u)
 
@@ -35,8 +40,24 @@ static uint64_t saved_state(void)
 	return (uint64_t)hi << 32 | lo;
 }
 
-#define STATE_AVX    0x06u /* SSE and the upper halves of ymm */
-#define STATE_AVX512 0xe6u /* and opmask, the upper halves of zmm0-15, zmm16-31 */
+#define STATE_AVX    0x06u    /* SSE and the upper halves of ymm */
+#define STATE_AVX512 0xe6u    /* and opmask, the upper halves of zmm0-15, zmm16-31 */
+#define STATE_AMX    0x60000u /* the tiles and their configuration */
+
+/* Tiles are 8 KiB of state for each thread: Linux (5.16) wants to be asked, once for a process. */
+#define ASK_FOR_STATE 0x1023 /* ARCH_REQ_XCOMP_PERM */
+#define TILE_DATA     18     /* XFEATURE_XTILEDATA */
+
+static bool may_use_tiles(uint64_t state)
+{
+#ifdef SYS_arch_prctl
+	return (state & STATE_AMX) == STATE_AMX &&
+	       syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_DATA) == 0;
+#else
+	(void)state;
+	return false;
+#endif
+}
 
 static unsigned detect_extended(uint64_t state, uint32_t leaf1_ecx)
 {
@@ -54,7 +75,9 @@ static unsigned detect_extended(uint64_t state, uint32_t leaf1_ecx)
 		flags |= NE_CPU_AVXVNNI;
 	if (flags && (state & STATE_AVX512) == STATE_AVX512 && BIT(ebx, 16) && BIT(ebx, 17) &&
 	    BIT(ebx, 30) && BIT(ebx, 31) && BIT(ecx, 11)) /* F, DQ, BW, VL, VNNI */
-		flags |= NE_CPU_AVX512VNNI;
+		flags |= NE_CPU_AVX512VNNI | (BIT(ecx, 1) ? NE_CPU_AVX512VBMI : 0u);
+	if ((flags & NE_CPU_AVX512VBMI) && BIT(edx, 24) && BIT(edx, 25) && may_use_tiles(state))
+		flags |= NE_CPU_AMX;
 	return flags;
 }
 

@@ -265,6 +265,8 @@ enum ne_cpu_flags {
 	NE_CPU_AVX2 = 1 << 1, /* and FMA */
 	NE_CPU_AVXVNNI = 1 << 2,
 	NE_CPU_AVX512VNNI = 1 << 3, /* F, BW, DQ, VL, VNNI */
+	NE_CPU_AVX512VBMI = 1 << 4, /* part of "avx512vnni" where the CPU has it */
+	NE_CPU_AMX = 1 << 5,        /* tiles of s8; the kernel lets this process use them */
 	NE_CPU_NEON = 1 << 8,
 	NE_CPU_DOTPROD = 1 << 9,
 };

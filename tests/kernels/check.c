@@ -33,7 +33,7 @@ static const struct {
 } sets[] = {
 	{"c", true},
 #if defined(__x86_64__) || defined(__i386__)
-	{"sse41", true}, {"avx2", true}, {"avxvnni", true}, {"avx512vnni", true},
+	{"sse41", true}, {"avx2", true}, {"avxvnni", true}, {"avx512vnni", true}, {"amx", true},
 #elif defined(__aarch64__)
 	{"neon", true},
 	{"dotprod", true},
@@ -157,6 +157,7 @@ static void for_each_kernel(void (*each)(const struct ne_kernels *, const char *
 
 		if (s)
 			own &= ~(unsigned)ne_cpu_parse(sets[s - 1].name);
+		own &= ~(unsigned)NE_CPU_AVX512VBMI; /* where there: not all CPUs have it */
 		if (own & ~have) {
 			if (count_skipped) {
 				printf("skip %-14s %-10s this CPU does not have it\n", "all",

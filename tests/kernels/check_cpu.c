@@ -7,7 +7,7 @@
 #include <string.h>
 
 static const char *const names[] = {
-	"c", "sse41", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod",
+	"c", "sse41", "avx2", "avxvnni", "avx512vnni", "amx", "neon", "dotprod",
 };
 
 /* No pointer is missing and the layout is within what table.h promises. */

@@ -93,6 +93,17 @@ static void init_avx512vnni(struct ne_kernels *k)
 	k->conv_f32_nr = 16;
 }
 
+static void init_avx512vbmi(struct ne_kernels *k)
+{
+	k->lut_s8 = ne_lut_s8_avx512vbmi;
+}
+
+static void init_amx(struct ne_kernels *k)
+{
+	k->cpu = "amx";
+	k->conv_image_s8 = ne_conv_image_s8_amx;
+}
+
 void ne_kernels_init_x86(struct ne_kernels *k, unsigned flags)
 {
 	if (flags & NE_CPU_SSE41)
@@ -103,4 +114,8 @@ void ne_kernels_init_x86(struct ne_kernels *k, unsigned flags)
 		init_avxvnni(k);
 	if (flags & NE_CPU_AVX512VNNI)
 		init_avx512vnni(k);
+	if (flags & NE_CPU_AVX512VBMI)
+		init_avx512vbmi(k);
+	if (flags & NE_CPU_AMX)
+		init_amx(k);
 }
