@@ -31,18 +31,31 @@ struct tile_config {
 	uint8_t rows[16];
 };
 
-/* How a convolution is cut into tiles. */
+/* Sums that wait to be requantised: up to four tiles, of one set of pixels (blocks > 1) or of one
+ * block. */
+struct pending {
+	uint32_t n, blocks, block;
+	uint32_t p[4];
+	_Alignas(64) int32_t sum[4][MOST_PIXELS * 16];
+};
+
+/*
+ * How a convolution is cut into tiles. Sums are stored a turn late: while the tile unit works on the
+ * next ones the vector units requantise those before.
+ */
 struct amx {
 	const struct ne_conv_image_s8 *a;
 	uint32_t pixels, steps, chunks; /* of a tile; tiles that a run takes */
 	size_t pixel, block;            /* bytes from pixel to pixel, from block to block */
-	_Alignas(64) int32_t sum[4][MOST_PIXELS * 16];
+	uint32_t turn;
+	struct pending pending[2];
 };
 
 /* The fewest equal parts of a run of @n steps that a tile can hold; 0: these would be slivers. */
 static uint32_t parts_of_run(uint32_t n)
 {
-	for (uint32_t parts = (n + MOST_STEPS - 1) / MOST_STEPS; parts <= n / 4; parts++)
+	for (uint32_t parts = (n + MOST_STEPS - 1) / MOST_STEPS; parts == 1 || parts <= n / 4;
+	     parts++)
 		if (n % parts == 0)
 			return parts;
 	return 0;
@@ -127,21 +140,10 @@ accumulate_sets(const struct amx *t, const uint8_t *const x[4], const int8_t *w,
 		}
 }
 
-static inline void keep_sums(struct amx *t, int n)
-{
-	_tile_stored(0, t->sum[0], 64);
-	if (n > 1)
-		_tile_stored(1, t->sum[1], 64);
-	if (n > 2)
-		_tile_stored(2, t->sum[2], 64);
-	if (n > 3)
-		_tile_stored(3, t->sum[3], 64);
-}
-
 /* Requantises and stores mr pixels from the @from'th of a tile; sums lie nb tiles apart. */
-static inline __attribute__((always_inline)) void store_part(const struct amx *t, uint32_t set,
-							     uint32_t from, uint32_t p,
-							     uint32_t block, const int mr,
+static inline __attribute__((always_inline)) void store_part(const struct amx *t,
+							     const struct pending *q, uint32_t set,
+							     uint32_t from, const int mr,
 							     const int nb)
 {
 	__m512i acc[16];
@@ -150,20 +152,56 @@ static inline __attribute__((always_inline)) void store_part(const struct amx *t
 	for (int i = 0; i < mr; i++)
 #pragma GCC unroll 4
 		for (int b = 0; b < nb; b++)
-			acc[i * nb + b] = _mm512_load_si512(t->sum[set + (uint32_t)b] +
+			acc[i * nb + b] = _mm512_load_si512(q->sum[set + (uint32_t)b] +
 							    (from + (uint32_t)i) * 16);
-	tile_store(t->a, acc, mr, nb, p + from, block * 16);
+	tile_store(t->a, acc, mr, nb, q->p[nb > 1 ? 0 : set] + from, q->block * 16);
 }
 
 static inline __attribute__((always_inline)) void
-store_set(const struct amx *t, uint32_t set, uint32_t p, uint32_t block, const int nb)
+store_set(const struct amx *t, const struct pending *q, uint32_t set, const int nb)
 {
 	uint32_t from = 0;
 
 	for (; from + 4 <= t->pixels; from += 4)
-		store_part(t, set, from, p, block, 4, nb);
+		store_part(t, q, set, from, 4, nb);
 	for (; from < t->pixels; from++)
-		store_part(t, set, from, p, block, 1, nb);
+		store_part(t, q, set, from, 1, nb);
+}
+
+/* Requantises what waits in @q. */
+static inline void store_pending(const struct amx *t, struct pending *q)
+{
+	if (q->blocks == 4)
+		store_set(t, q, 0, 4);
+	else if (q->blocks == 3)
+		store_set(t, q, 0, 3);
+	else if (q->blocks == 2)
+		store_set(t, q, 0, 2);
+	else
+		for (uint32_t i = 0; i < q->n; i++)
+			store_set(t, q, i, 1);
+	q->n = 0;
+}
+
+/* The sums in registers 0 to n - 1 wait; those that waited are stored first. */
+static inline void keep_sums(struct amx *t, uint32_t n, uint32_t blocks, uint32_t block,
+			     const uint32_t p[4])
+{
+	struct pending *q = &t->pending[t->turn ^ 1];
+
+	store_pending(t, &t->pending[t->turn]);
+	_tile_stored(0, q->sum[0], 64);
+	if (n > 1)
+		_tile_stored(1, q->sum[1], 64);
+	if (n > 2)
+		_tile_stored(2, q->sum[2], 64);
+	if (n > 3)
+		_tile_stored(3, q->sum[3], 64);
+	q->n = n;
+	q->blocks = blocks;
+	q->block = block;
+	memcpy(q->p, p, sizeof(q->p));
+	t->turn ^= 1;
 }
 
 /* Tile @i of the rows: the last of a row overlaps the one before, which works pixels out twice. */
@@ -190,8 +228,7 @@ static inline __attribute__((always_inline)) void one_set(struct amx *t, const u
 	if (nb > 3)
 		_tile_loadd(3, bias + 48, 0);
 	accumulate(t, x, t->a->w + block * t->block, nb);
-	keep_sums(t, nb);
-	store_set(t, 0, p, block, nb);
+	keep_sums(t, (uint32_t)nb, (uint32_t)nb, block, (const uint32_t[4]){p});
 }
 
 static inline __attribute__((always_inline)) void more_sets(struct amx *t,
@@ -209,9 +246,7 @@ static inline __attribute__((always_inline)) void more_sets(struct amx *t,
 	if (sets > 3)
 		_tile_loadd(3, bias, 0);
 	accumulate_sets(t, x, t->a->w + block * t->block, sets);
-	keep_sums(t, sets);
-	for (int i = 0; i < sets; i++)
-		store_set(t, (uint32_t)i, p[i], block, 1);
+	keep_sums(t, (uint32_t)sets, 1, block, p);
 }
 
 /* Up to four tiles of pixels of one block. */
@@ -238,24 +273,24 @@ static void sets_of_block(struct amx *t, const uint8_t *x, uint32_t p, uint32_t 
 
 static void image_blocks(const tile_args *a, const tile_x *x, uint32_t p, uint32_t rows, uint32_t n)
 {
-	const uint32_t blocks = (a->oc + 15) / 16, groups = (blocks + 3) / 4;
-	struct amx t = {
-		.a = a,
-		.chunks = parts_of_run(a->run_steps),
-		.pixel = (size_t)a->im.sw * a->im.pixel,
-		.block = a->w_block_stride,
-	};
-	uint32_t per_row = (n + MOST_PIXELS - 1) / MOST_PIXELS, block = 0;
+	const uint32_t blocks = (a->oc + 15) / 16;
+	const uint32_t per_row = (n + MOST_PIXELS - 1) / MOST_PIXELS, tiles = rows * per_row;
+	struct amx t;
 
-	t.pixels = (n + per_row - 1) / per_row;
+	t.a = a;
+	t.chunks = parts_of_run(a->run_steps);
 	t.steps = a->run_steps / t.chunks;
+	t.pixels = (n + per_row - 1) / per_row;
+	t.pixel = (size_t)a->im.sw * a->im.pixel;
+	t.block = a->w_block_stride;
+	t.turn = 0;
+	t.pending[0].n = t.pending[0].blocks = 0;
 	configure(&t);
-	for (uint32_t g = groups; g; g--) {
-		const uint32_t nb = (blocks - block + g - 1) / g;
-
+	for (uint32_t block = 0, nb; block < blocks; block += nb) {
+		nb = NE_MIN(4, blocks - block);
 		if (nb == 1)
-			sets_of_block(&t, x, p, rows * per_row, n, per_row, block);
-		for (uint32_t i = 0; nb > 1 && i < rows * per_row; i++) {
+			sets_of_block(&t, x, p, tiles, n, per_row, block);
+		for (uint32_t i = 0; nb > 1 && i < tiles; i++) {
 			uint32_t pixel = p;
 			const uint8_t *at = tile_at(&t, x, i, n, per_row, &pixel);
 
@@ -266,8 +301,8 @@ static void image_blocks(const tile_args *a, const tile_x *x, uint32_t p, uint32
 			else
 				one_set(&t, at, pixel, block, 2);
 		}
-		block += nb;
 	}
+	store_pending(&t, &t.pending[t.turn]);
 }
 
 void ne_conv_image_s8_amx(const struct ne_conv_image_s8 *a)
