@@ -250,6 +250,9 @@ struct ne_kernels {
 	void (*dequantise_s8)(float *y, const int8_t *x, size_t n, float scale, int32_t zp);
 	void (*mel_f32)(const struct ne_mel_f32 *a);
 
+	/* y[i * planes + p] = x[p * plane + i], i < n: planes become channels. */
+	void (*interleave_8)(int8_t *y, const int8_t *x, uint32_t planes, size_t plane, size_t n);
+
 	/* ---- from here on NULL where a set has none ---- */
 
 	/* Takes what conv_s8 takes, packed alike. */

@@ -258,6 +258,44 @@ static void run_transpose(const struct ne_step *s, const struct ne_frame *f, uin
 	}
 }
 
+/* ---- planes to channels: a transpose of an 8-bit image as other tools lay it out ---- */
+
+#define MOST_PLANES 16u
+
+struct interleave_args {
+	struct ne_ref x, y;
+	uint32_t planes;
+	size_t plane;
+	void (*fn)(int8_t *y, const int8_t *x, uint32_t planes, size_t plane, size_t n);
+};
+
+/* Units are pixels. */
+static void run_interleave(const struct ne_step *s, const struct ne_frame *f, uint32_t first,
+			   uint32_t n)
+{
+	const struct interleave_args *c = s->args;
+
+	c->fn((int8_t *)ne_at(f, c->y) + (size_t)first * c->planes,
+	      (const int8_t *)ne_at(f, c->x) + first, c->planes, c->plane, n);
+}
+
+/* Whether @n brings the first axis longer than 1 behind all others; how long it is. */
+static bool moves_first_last(const struct ne_shape *xs, const struct ne_node *n, uint32_t *ret)
+{
+	uint32_t axis[NE_MAX_RANK], count = 0;
+
+	for (uint32_t i = 0; i < xs->rank; i++)
+		if (xs->dim[n->attr.perm[i]] != 1)
+			axis[count++] = (uint32_t)n->attr.perm[i];
+	if (count < 2)
+		return false;
+	for (uint32_t i = 0; i + 2 < count; i++)
+		if (axis[i] > axis[i + 1])
+			return false;
+	*ret = (uint32_t)xs->dim[axis[count - 1]];
+	return axis[count - 1] < axis[0];
+}
+
 NE_OP_LOWER(transpose)
 {
 	const struct ne_shape *xs = &lw->shape[n->in[0]], *ys = &lw->shape[lw->y];
@@ -266,7 +304,16 @@ NE_OP_LOWER(transpose)
 				   .elem = ne_dtype_size(lw->g->tensor[lw->y].dtype)};
 	size_t stride[NE_MAX_RANK], elements = ne_shape_elements(ys), s = 1;
 	bool rescale = rescales(lw, n);
+	uint32_t planes;
 
+	if (c.elem == 1 && moves_first_last(xs, n, &planes) && planes <= MOST_PLANES) {
+		struct interleave_args in = {c.x, c.y, planes, elements / planes,
+					     lw->k->interleave_8};
+
+		NE_RETURN_IF(ne_lower_step(lw, run_interleave, &in, sizeof(in), in.plane, 1024,
+					   elements, rescale ? NE_NONE : lw->y));
+		return rescale ? lower_rescale(lw, n) : 0;
+	}
 	for (uint32_t i = xs->rank; i-- > 0; s *= (size_t)xs->dim[i])
 		stride[i] = s;
 	c.outer = ys->rank ? ys->rank - 1 : 0;

@@ -20,7 +20,7 @@ struct ne_context;
 struct ne_state;
 
 struct ne_program_options {
-	/* "c", "sse41", "avx2", "avxvnni", "avx512vnni", "neon", "dotprod" lower the choice; NULL =
+	/* "c", "sse41", "avx2", "avxvnni", "avx512vnni", "amx", "neon", "dotprod" lower the choice; NULL =
 	 * NEAP_CPU from the environment, else the best that this CPU has. */
 	const char *cpu;
 };

@@ -24,7 +24,7 @@ static const struct check_test *const tests[] = {
 	&check_maxpool_s8,    &check_maxpool_f32,   &check_avgpool_s8,  &check_avgpool_f32,
 	&check_add_s8,        &check_add_f32,       &check_mul_f32,     &check_clamp_f32,
 	&check_hardswish_f32, &check_lut_s8,        &check_quantise_s8, &check_dequantise_s8,
-	&check_mel_f32,       &check_conv_image_s8, &check_dw_image_s8,
+	&check_mel_f32,       &check_conv_image_s8, &check_dw_image_s8, &check_interleave_8,
 };
 
 static const struct {

@@ -63,6 +63,23 @@ static bool run_lut_s8(struct check *c)
 	return check_same(c, 1, n, text);
 }
 
+static bool run_interleave_8(struct check *c)
+{
+	char text[40];
+	const uint32_t n = draw_n(c, text), planes = check_one_in(c, 2) ? 3 : check_range(c, 1, 9);
+	const size_t plane = n + (check_one_in(c, 2) ? 0 : check_range(c, 1, 70));
+	const size_t n_x = (planes - 1) * plane + n;
+	int8_t *x = check_input(c, n_x, 1), *y, *want;
+
+	check_fill_s8(c, x, n_x);
+	check_output(c, (size_t)n * planes, 1, &y, &want);
+	for (uint32_t i = 0; i < n; i++)
+		for (uint32_t p = 0; p < planes; p++)
+			want[i * planes + p] = x[p * plane + i];
+	c->k->interleave_8(y, x, planes, plane, n);
+	return check_same(c, 1, planes, text);
+}
+
 static bool run_quantise_s8(struct check *c)
 {
 	static const float odd[] = {NAN,   INFINITY, -INFINITY, 1e30f,   -1e30f, 0.5f,
@@ -212,6 +229,13 @@ static void time_lut_s8(const void *arg)
 	j->k->lut_s8(j->y, j->a, BENCH_N, j->table);
 }
 
+static void time_interleave_8(const void *arg)
+{
+	const struct job *j = arg;
+
+	j->k->interleave_8(j->y, j->a, 3, BENCH_N / 3, BENCH_N / 3);
+}
+
 static void time_quantise_s8(const void *arg)
 {
 	const struct job *j = arg;
@@ -284,6 +308,7 @@ static void bench(struct check *c, void (*timed)(const void *))
 	}
 TEST(add_s8);
 TEST(lut_s8);
+TEST(interleave_8);
 TEST(quantise_s8);
 TEST(dequantise_s8);
 TEST(add_f32);

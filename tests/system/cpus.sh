@@ -35,7 +35,7 @@ same() {
 }
 
 NEAP_CPU=c run c "$neap"
-for cpu in sse41 avx2 avxvnni avx512vnni; do
+for cpu in sse41 avx2 avxvnni avx512vnni amx; do
 	NEAP_CPU=$cpu run $cpu "$neap"
 	same $cpu
 done

@@ -155,8 +155,8 @@ static void check_against_reference(uint64_t seed, bool s8, const char *cpu)
 	rig_done(&g);
 }
 
-static const char *const cpus[] = {"c",          "sse41", "avx2",   "avxvnni",
-				   "avx512vnni", "neon",  "dotprod"};
+static const char *const cpus[] = {"c",          "sse41", "avx2", "avxvnni",
+				   "avx512vnni", "amx",   "neon", "dotprod"};
 
 static bool have_cpu(const char *name)
 {

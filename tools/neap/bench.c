@@ -36,11 +36,11 @@ static bool parse(struct bench *b, int argc, char **argv, int *ret_exit)
 	};
 	const struct command_options o = {
 		.command = "bench",
-		.about =
-			"Measures how long each level of a model takes on this machine, with "
-			"random input.\nLevels take turns; NEAP_CPU=c|sse41|avx2|avxvnni|avx512vnni"
-			"|neon|dotprod lowers the\nchoice of kernels. Accuracy is what the file "
-			"says.",
+		.about = "Measures how long each level of a model takes on this machine, with "
+			 "random input.\nLevels take turns; "
+			 "NEAP_CPU=c|sse41|avx2|avxvnni|avx512vnni|amx"
+			 "|neon|dotprod lowers the\nchoice of kernels. Accuracy is what the file "
+			 "says.",
 		.word_name = "MODEL",
 		.word = &b->model,
 		.n_word = 1,

@@ -59,9 +59,10 @@ int command_program(const struct ne_model *m, struct ne_program **ret, struct ne
 	const char *cpu = getenv("NEAP_CPU");
 
 	if (cpu && *cpu && ne_cpu_parse(cpu) < 0)
-		return ne_fail(err, EINVAL,
-			       "NEAP_CPU=%.40s: expected c, sse41, avx2, avxvnni or avx512vnni on "
-			       "x86, c, neon or dotprod on arm64",
-			       cpu);
+		return ne_fail(
+			err, EINVAL,
+			"NEAP_CPU=%.40s: expected c, sse41, avx2, avxvnni, avx512vnni or amx on "
+			"x86, c, neon or dotprod on arm64",
+			cpu);
 	return ne_program_new(m, NULL, ret, err);
 }

@@ -8,6 +8,7 @@
 static void init_sse41(struct ne_kernels *k)
 {
 	k->cpu = "sse41";
+	k->interleave_8 = ne_interleave_8_sse41;
 	k->conv_s8 = ne_conv_s8_sse41;
 	k->conv_s8_nr = 4;
 	k->conv_s8_kr = 2;
@@ -96,6 +97,7 @@ static void init_avx512vnni(struct ne_kernels *k)
 static void init_avx512vbmi(struct ne_kernels *k)
 {
 	k->lut_s8 = ne_lut_s8_avx512vbmi;
+	k->interleave_8 = ne_interleave_8_avx512vbmi;
 }
 
 static void init_amx(struct ne_kernels *k)
