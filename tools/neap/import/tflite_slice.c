@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Parts of a tensor and parts put together: slices, splits, packing along a new axis, gathering. */
+#include <stdlib.h>
+
 #include "tools/neap/import/tflite_internal.h"
 
 #include <string.h>
@@ -65,7 +67,7 @@ static int strided_axis(struct tflite *t, const struct tflite_node *n,
 			const struct tflite_strided *s, uint32_t i, int64_t dim,
 			struct ne_slice *ret)
 {
-	int64_t step = s->step[i], begin, end, size;
+	int64_t step = s->step[i], stride, begin, end, size;
 	int64_t lo = step > 0 ? 0 : -1, hi = step > 0 ? dim : dim - 1;
 
 	if (step == 0 || step < -NE_MAX_DIM || step > NE_MAX_DIM)
@@ -77,7 +79,8 @@ static int strided_axis(struct tflite *t, const struct tflite_node *n,
 		step = 1;
 		end = begin + 1;
 	}
-	size = step > 0 ? (end - begin + step - 1) / step : (begin - end - step - 1) / -step;
+	stride = llabs(step);
+	size = ((step > 0 ? end - begin : begin - end) + stride - 1) / stride;
 	if (size < 1 || begin < 0 || begin >= dim)
 		return tflite_fail(t, n, EINVAL, "an empty slice along axis %u", i);
 	ret->begin[i] = (int32_t)begin;
