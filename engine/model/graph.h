@@ -65,6 +65,16 @@ enum ne_op {
 	/* x, then for each axis a constant s32 vector of positions in x, or NE_NONE = all of them.
 	 * Position -1 stands for attr.value. Tiles, flips, broadcasts, pads, repeats. */
 	NE_OP_PICK = 29,
+	NE_OP_GATHER = 30,           /* x, s32 or s64 indices of any shape; along attr.axis */
+	NE_OP_GATHER_ELEMENTS = 31,  /* x, an index for each element; along attr.axis */
+	NE_OP_GATHER_ND = 32,        /* x, tuples of indices in the last axis; attr.axis batches */
+	NE_OP_SCATTER_ELEMENTS = 33, /* x, indices, updates; attr.kind 0 put, add, mul, max, min */
+	NE_OP_SCATTER_ND = 34,       /* x, tuples of indices, updates; attr.kind as above */
+	NE_OP_MATMUL = 35,           /* f32 [..,M,K] by [..,K,N], both computed */
+	NE_OP_CUMSUM = 36,           /* along attr.axis; attr.kind 1 exclusive + 2 reverse */
+	/* The first attr.slice.size[axis] along attr.axis of the largest (attr.kind 0) or smallest (1)
+	 * first; a second output has their places, s64. */
+	NE_OP_TOPK = 37,
 	/*
 	 * Recurrence over time, attr.recurrent; inputs and outputs as engine/op/recurrent.c tells.
 	 * LSTM: y, last state, last cell (kept within +-attr.value where that is > 0); the others: y,

@@ -185,6 +185,7 @@ static int read_graph(struct onnx *o, const Onnx__ModelProto *p)
 
 	if (!g)
 		return ne_fail(o->err, EBADMSG, "not an ONNX model: it holds no graph");
+	o->proto = g;
 	NE_RETURN_IF(find_opset(o, p));
 	if (g->n_sparse_initializer)
 		return ne_fail(o->err, EOPNOTSUPP, "sparse initialisers; store them dense");

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Matrix products by constant weights, and batch norm. */
+/* Matrix products, by constant weights (the engine's dense) or of computed ones, and batch norm. */
 #include "tools/neap/import/onnx_internal.h"
 
 /* ONNX weights [I,O], or [O,I] where @transposed, times @alpha, to [O,I]. */
@@ -37,19 +37,89 @@ static int dense_bias(struct onnx *o, const onnx_node *n, const struct onnx_cons
 	return onnx_emit_const(o, n, 1, &m, data);
 }
 
-static int check_weights(struct onnx *o, const onnx_node *n, const struct onnx_const *w)
+/* One matrix of constant floats: what NE_OP_DENSE takes. */
+static bool is_matrix(const struct onnx_const *w)
 {
-	if (!w)
-		return onnx_fail(o, n, EOPNOTSUPP,
-				 "a product of two computed matrices; the second must be constant");
-	if (w->dtype != NE_F32 || w->n == 0 || w->rank < 2)
-		return onnx_fail(o, n, EOPNOTSUPP, "weights of type %s and rank %u",
-				 ne_dtype_name(w->dtype), w->rank);
+	if (!w || w->dtype != NE_F32 || w->n == 0 || w->rank < 2)
+		return false;
 	for (uint32_t i = 0; i + 2 < w->rank; i++)
 		if (w->dim[i] != 1)
-			return onnx_fail(o, n, EOPNOTSUPP, "a batch of weight matrices");
-	return 0;
+			return false;
+	return true;
 }
+
+static bool is_bias(const struct onnx_const *c, int64_t m)
+{
+	return c->dtype == NE_F32 &&
+	       (c->n == 1 || (c->n == (size_t)m && c->rank > 0 && c->dim[c->rank - 1] == m));
+}
+
+/* ---- both computed ---- */
+
+static int product(struct onnx *o, const onnx_node *n, int a, int b)
+{
+	struct ne_attr attr = {.groups = 1};
+	uint32_t in[2] = {(uint32_t)a, (uint32_t)b};
+
+	if (a < 0 || b < 0)
+		return a < 0 ? a : b;
+	return onnx_emit(o, n, NE_OP_MATMUL, &attr, 2, in);
+}
+
+static int transposed(struct onnx *o, const onnx_node *n, int x, bool swap)
+{
+	static const int32_t perm[NE_MAX_RANK] = {1, 0};
+
+	if (x >= 0 && onnx_shape_of(o, x)->rank != 2)
+		return onnx_fail(o, n, EINVAL, "an operand of rank %u", onnx_shape_of(o, x)->rank);
+	return swap ? onnx_emit_transpose(o, n, x, perm) : x;
+}
+
+/* alpha * A * B + beta * C */
+static int general_gemm(struct onnx *o, const onnx_node *n)
+{
+	float alpha = onnx_attr_float(n, "alpha", 1), beta = onnx_attr_float(n, "beta", 1);
+	int a = transposed(o, n, onnx_in_tensor(o, n, 0), onnx_attr_int(n, "transA", 0) != 0);
+	int b = transposed(o, n, onnx_in_tensor(o, n, 1), onnx_attr_int(n, "transB", 0) != 0);
+	int y = product(o, n, a, b), c;
+
+	if (alpha < 1 || alpha > 1)
+		y = onnx_emit_scalar(o, n, NE_OP_MUL, y, alpha);
+	if (y < 0 || !onnx_in(o, n, 2))
+		return y;
+	c = onnx_in_tensor(o, n, 2);
+	if (beta < 1 || beta > 1)
+		c = onnx_emit_scalar(o, n, NE_OP_MUL, c, beta);
+	return onnx_emit_arithmetic(o, n, NE_BINARY_ADD, y, c);
+}
+
+/* A vector is a row on the left and a column on the right; the axis goes again after. */
+static int general_mat_mul(struct onnx *o, const onnx_node *n)
+{
+	int a = onnx_in_tensor(o, n, 0), b = onnx_in_tensor(o, n, 1), y;
+	uint32_t ra, rb, rank;
+
+	if (a < 0 || b < 0)
+		return a < 0 ? a : b;
+	ra = onnx_shape_of(o, a)->rank;
+	rb = onnx_shape_of(o, b)->rank;
+	if (ra == 0 || rb == 0)
+		return onnx_fail(o, n, EINVAL, "an operand of rank 0");
+	if (ra == 1)
+		a = onnx_emit_reshape(o, n, a, 2,
+				      (const int64_t[]){1, onnx_shape_of(o, a)->dim[0]});
+	if (rb == 1)
+		b = onnx_emit_reshape(o, n, b, 2,
+				      (const int64_t[]){onnx_shape_of(o, b)->dim[0], 1});
+	y = product(o, n, a, b);
+	if (y < 0)
+		return y;
+	rank = onnx_shape_of(o, y)->rank;
+	return onnx_drop_axes(o, n, y,
+			      (ra == 1 ? 1u << (rank - 2) : 0) | (rb == 1 ? 1u << (rank - 1) : 0));
+}
+
+/* ---- constant weights ---- */
 
 static bool is_one(float v)
 {
@@ -65,13 +135,14 @@ int onnx_gemm(struct onnx *o, const onnx_node *n)
 
 	if (x < 0)
 		return x;
-	NE_RETURN_IF(check_weights(o, n, w));
+	if (!is_matrix(w) || (onnx_in(o, n, 2) && !c) ||
+	    (c && !is_bias(c, w->dim[onnx_attr_int(n, "transB", 0) ? 0 : 1])) ||
+	    o->g->tensor[x].dtype != NE_F32)
+		return onnx_out_tensor(o, n, general_gemm(o, n));
 	if (onnx_attr_int(n, "transA", 0))
 		x = onnx_emit_transpose(o, n, x, (const int32_t[]){1, 0, 0, 0, 0, 0});
 	if (x < 0)
 		return x;
-	if (onnx_in(o, n, 2) && !c)
-		return onnx_fail(o, n, EOPNOTSUPP, "a computed bias");
 	in[0] = (uint32_t)x;
 	r = dense_weights(o, n, w, onnx_attr_int(n, "transB", 0) != 0,
 			  onnx_attr_float(n, "alpha", 1));
@@ -102,9 +173,8 @@ int onnx_mat_mul(struct onnx *o, const onnx_node *n)
 
 	if (x < 0)
 		return x;
-	NE_RETURN_IF(check_weights(o, n, w));
-	if (w->rank > onnx_shape_of(o, x)->rank)
-		return onnx_fail(o, n, EOPNOTSUPP, "weights of higher rank than the input");
+	if (!is_matrix(w) || w->rank > onnx_shape_of(o, x)->rank || o->g->tensor[x].dtype != NE_F32)
+		return onnx_out_tensor(o, n, general_mat_mul(o, n));
 	in[0] = (uint32_t)x;
 	r = dense_weights(o, n, w, false, 1);
 	if (r < 0)
@@ -120,19 +190,20 @@ int onnx_batch_normalization(struct onnx *o, const onnx_node *n)
 {
 	struct ne_attr attr = {.groups = 1, .value = onnx_attr_float(n, "epsilon", 1e-5f)};
 	int x = onnx_in_tensor(o, n, 0), r;
+	bool all_constant = true;
 	uint32_t in[5];
 
 	if (x < 0)
 		return x;
-	if (onnx_attr_int(n, "training_mode", 0))
-		return onnx_fail(o, n, EOPNOTSUPP, "training_mode");
 	if (onnx_shape_of(o, x)->rank < 2)
 		return onnx_fail(o, n, EINVAL, "input of rank %u", onnx_shape_of(o, x)->rank);
+	for (uint32_t i = 1; i < 5; i++)
+		all_constant = all_constant && onnx_in_const(o, n, i);
+	if (onnx_attr_int(n, "training_mode", 0) || !all_constant)
+		return onnx_general_batch_normalization(o, n, x);
 	for (uint32_t i = 1; i < 5; i++) {
 		const struct onnx_const *c = onnx_in_const(o, n, i);
 
-		if (!c)
-			return onnx_fail(o, n, EOPNOTSUPP, "input %u must be a constant", i);
 		if (c->n != (size_t)onnx_shape_of(o, x)->dim[1] || c->rank != 1)
 			return onnx_fail(o, n, EINVAL, "input %u has %zu values for %d channels", i,
 					 c->n, onnx_shape_of(o, x)->dim[1]);

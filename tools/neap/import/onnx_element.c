@@ -33,7 +33,7 @@ static int binary(struct onnx *o, const onnx_node *n, enum ne_op op, int a, int 
 }
 
 /* f32 by the fast forms, other types by the family. */
-static int arithmetic(struct onnx *o, const onnx_node *n, enum ne_binary kind, int a, int b)
+int onnx_emit_arithmetic(struct onnx *o, const onnx_node *n, enum ne_binary kind, int a, int b)
 {
 	bool real = a >= 0 && b >= 0 && o->g->tensor[a].dtype == NE_F32 &&
 		    o->g->tensor[b].dtype == NE_F32;
@@ -50,7 +50,7 @@ int onnx_add(struct onnx *o, const onnx_node *n)
 	int a = onnx_in_tensor(o, n, 0), b = onnx_in_tensor(o, n, 1);
 
 	NE_RETURN_IF(check_broadcast(o, n));
-	return onnx_out_tensor(o, n, arithmetic(o, n, NE_BINARY_ADD, a, b));
+	return onnx_out_tensor(o, n, onnx_emit_arithmetic(o, n, NE_BINARY_ADD, a, b));
 }
 
 int onnx_mul(struct onnx *o, const onnx_node *n)
@@ -58,7 +58,7 @@ int onnx_mul(struct onnx *o, const onnx_node *n)
 	int a = onnx_in_tensor(o, n, 0), b = onnx_in_tensor(o, n, 1);
 
 	NE_RETURN_IF(check_broadcast(o, n));
-	return onnx_out_tensor(o, n, arithmetic(o, n, NE_BINARY_MUL, a, b));
+	return onnx_out_tensor(o, n, onnx_emit_arithmetic(o, n, NE_BINARY_MUL, a, b));
 }
 
 /* @c's values each by @f as a tensor; -ENOENT where one is no finite number. */
@@ -99,10 +99,11 @@ static int by_inverse(struct onnx *o, const onnx_node *n, bool division)
 		b = mapped_const(o, n, c, division);
 	if (b != -ENOENT)
 		return onnx_out_tensor(
-			o, n, arithmetic(o, n, division ? NE_BINARY_MUL : NE_BINARY_ADD, a, b));
+			o, n,
+			onnx_emit_arithmetic(o, n, division ? NE_BINARY_MUL : NE_BINARY_ADD, a, b));
 	return onnx_out_tensor(o, n,
-			       arithmetic(o, n, division ? NE_BINARY_DIV : NE_BINARY_SUB, a,
-					  onnx_in_tensor(o, n, 1)));
+			       onnx_emit_arithmetic(o, n, division ? NE_BINARY_DIV : NE_BINARY_SUB,
+						    a, onnx_in_tensor(o, n, 1)));
 }
 
 int onnx_sub(struct onnx *o, const onnx_node *n)
@@ -120,7 +121,7 @@ int onnx_emit_sum(struct onnx *o, const onnx_node *n)
 	int x = onnx_in_tensor(o, n, 0);
 
 	for (size_t i = 1; i < n->n_input && x >= 0; i++)
-		x = arithmetic(o, n, NE_BINARY_ADD, x, onnx_in_tensor(o, n, i));
+		x = onnx_emit_arithmetic(o, n, NE_BINARY_ADD, x, onnx_in_tensor(o, n, i));
 	return x;
 }
 

@@ -2,6 +2,7 @@
 /* Chains of constants, computed on the host: what exporters write to work out shapes. */
 #include "tools/neap/import/onnx_internal.h"
 
+#include <math.h>
 #include <string.h>
 
 /* Of an empty list, which no tensor can be, an empty one. */
@@ -161,5 +162,59 @@ int onnx_fold_constant_of_shape(struct onnx *o, const onnx_node *n)
 	for (size_t i = 0; y && value && i < y->n; i++)
 		onnx_const_set(y, i, onnx_const_real(value, 0));
 	onnx_const_free(value);
+	return onnx_out_const(o, n, y);
+}
+
+/* start, start + delta, .. below (above, where delta is negative) limit */
+int onnx_fold_range(struct onnx *o, const onnx_node *n)
+{
+	const struct onnx_const *c[3];
+	struct onnx_const *y;
+	double start, limit, delta, count;
+	int64_t dim;
+
+	for (uint32_t i = 0; i < 3; i++) {
+		c[i] = onnx_in_const(o, n, i);
+		if (!c[i] || c[i]->n != 1 || c[i]->dtype != c[0]->dtype)
+			return onnx_fail(o, n, EINVAL, "it needs three scalars of one type");
+	}
+	start = onnx_const_real(c[0], 0);
+	limit = onnx_const_real(c[1], 0);
+	delta = onnx_const_real(c[2], 0);
+	count = ceil((limit - start) / delta);
+	if (!(fabs(delta) > 0) || !isfinite(count) || count > NE_MAX_DIM)
+		return onnx_fail(o, n, EINVAL, "from %g to %g by steps of %g", start, limit, delta);
+	dim = count > 0 ? (int64_t)count : 0;
+	y = onnx_const_new(c[0]->dtype, 1, &dim);
+	for (int64_t i = 0; y && i < dim; i++)
+		onnx_const_set(y, (size_t)i, start + (double)i * delta);
+	return onnx_out_const(o, n, y);
+}
+
+/* Ones on a diagonal of a matrix shaped as the input, whose values do not matter. */
+int onnx_eye_like(struct onnx *o, const onnx_node *n)
+{
+	int64_t k = onnx_attr_int(n, "k", 0), dim[2];
+	const struct onnx_value *v = onnx_in(o, n, 0);
+	enum ne_dtype type = NE_F32;
+	struct onnx_const *y;
+	uint32_t rank;
+
+	if (!v)
+		return onnx_fail(o, n, EINVAL, "input 0 is missing");
+	rank = v->constant ? v->constant->rank : onnx_shape_of(o, (int)v->tensor)->rank;
+	if (rank != 2)
+		return onnx_fail(o, n, EINVAL, "input of rank %u", rank);
+	for (uint32_t i = 0; i < 2; i++)
+		dim[i] = v->constant ? v->constant->dim[i]
+				     : onnx_shape_of(o, (int)v->tensor)->dim[i];
+	type = v->constant ? v->constant->dtype : o->g->tensor[v->tensor].dtype;
+	if (onnx_attr(n, "dtype") && onnx_dtype(onnx_attr_int(n, "dtype", 0), &type) < 0)
+		return onnx_fail(o, n, EOPNOTSUPP, "of type %s",
+				 onnx_type_name(onnx_attr_int(n, "dtype", 0)));
+	y = onnx_const_new(type, 2, dim);
+	for (int64_t i = 0; y && i < (int64_t)y->n; i++)
+		if (i % dim[1] - i / dim[1] == k)
+			onnx_const_set(y, (size_t)i, 1);
 	return onnx_out_const(o, n, y);
 }

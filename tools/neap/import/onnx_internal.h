@@ -50,6 +50,7 @@ struct onnx {
 	struct ne_graph *g;
 	const struct onnx_options *opt;
 	struct ne_error *err;
+	const Onnx__GraphProto *proto; /* being read */
 	int64_t opset;
 	struct onnx_scope *scope; /* NULL: the graph's */
 	uint32_t n_scope, n_done; /* scopes made; nodes imported */
@@ -142,6 +143,8 @@ int onnx_out_const(struct onnx *o, const onnx_node *n, struct onnx_const *c);
 int onnx_out_tensor_at(struct onnx *o, const onnx_node *n, size_t i, int tensor);
 int onnx_out_const_at(struct onnx *o, const onnx_node *n, size_t i, struct onnx_const *c);
 bool onnx_has_output(const onnx_node *n, size_t i);
+/* The shape that the model declares for output @i, where all of it is known. */
+bool onnx_declared(const struct onnx *o, const onnx_node *n, size_t i, struct ne_shape *ret);
 
 /* ---- onnx.c: types ---- */
 
@@ -165,6 +168,10 @@ int onnx_emit_function(struct onnx *o, const onnx_node *n, enum ne_unary kind, i
 		       float b);
 int onnx_emit_binary(struct onnx *o, const onnx_node *n, enum ne_binary kind, int a, int b);
 int onnx_emit_reduce(struct onnx *o, const onnx_node *n, enum ne_reduce kind, int x, uint32_t axes);
+/* The same where sums and products of floats have fast forms: those. */
+int onnx_emit_arithmetic(struct onnx *o, const onnx_node *n, enum ne_binary kind, int a, int b);
+/* Without the axes of @mask, each of length 1. */
+int onnx_drop_axes(struct onnx *o, const onnx_node *n, int x, uint32_t mask);
 /* All inputs of the node, added up. */
 int onnx_emit_sum(struct onnx *o, const onnx_node *n);
 int onnx_emit_cast(struct onnx *o, const onnx_node *n, int x, enum ne_dtype to);
@@ -236,6 +243,42 @@ int onnx_emit_pick(struct onnx *o, const onnx_node *n, int x, struct onnx_pick *
 /* Each axis repeated to @dim [rank]: element i is element i modulo the axis' length. */
 int onnx_emit_repeat(struct onnx *o, const onnx_node *n, int x, const int64_t *dim);
 
+/* ---- onnx_window.c, onnx_pool.c, onnx_conv.c ---- */
+
+/* Windows over the spatial axes of a tensor in NC.. layout. */
+struct onnx_axes {
+	uint32_t spatial; /* 1 to 3 */
+	int64_t in[3], out[3], k[3], s[3], d[3], before[3], after[3];
+	int64_t declared_after[3]; /* before rounding up added to it */
+	bool grew;                 /* it did */
+};
+/* @kernel: sizes that the weights give, or NULL: the attribute alone. */
+int onnx_read_axes(struct onnx *o, const onnx_node *n, int x, const int64_t *kernel,
+		   struct onnx_axes *a);
+/* Without padding that the size of the output asks for, and without that size. */
+int onnx_read_transposed_axes(struct onnx *o, const onnx_node *n, int x, const int64_t *kernel,
+			      struct onnx_axes *a);
+
+/* An axis seen as @count windows of @k elements: it becomes two axes. */
+struct onnx_window {
+	uint32_t axis;
+	int64_t count, k, stride, dilation, before;
+	float value; /* outside of the tensor */
+};
+int onnx_emit_windows(struct onnx *o, const onnx_node *n, int x, const struct onnx_window *w);
+int onnx_general_max_pool(struct onnx *o, const onnx_node *n, int x, const struct onnx_axes *a);
+int onnx_general_average_pool(struct onnx *o, const onnx_node *n, int x, const struct onnx_axes *a);
+/* Where the largest of each window of @x is, in all of it. */
+int onnx_max_pool_places(struct onnx *o, const onnx_node *n, int x, const struct onnx_axes *a);
+/* Weights @w [OC, C / groups, taps..] that may be computed, any batch; and the node's bias. */
+int onnx_general_conv(struct onnx *o, const onnx_node *n, int x, int w, const struct onnx_axes *a,
+		      int64_t groups);
+
+/* ---- onnx_norm.c, onnx_index.c ---- */
+
+int onnx_general_batch_normalization(struct onnx *o, const onnx_node *n, int x);
+int onnx_gather_computed(struct onnx *o, const onnx_node *n, int axis);
+
 /* ---- onnx_eval.c ---- */
 
 /* Any operator of constants alone: imported into a graph of its own, which runs at once. */
@@ -293,6 +336,33 @@ ONNX_OP(split);
 ONNX_OP(expand);
 ONNX_OP(tile);
 ONNX_OP(gather);
+/* onnx_norm.c */
+ONNX_OP(layer_normalization);
+ONNX_OP(rms_normalization);
+ONNX_OP(instance_normalization);
+ONNX_OP(group_normalization);
+ONNX_OP(lrn);
+ONNX_OP(mean_variance_normalization);
+ONNX_OP(lp_normalization);
+/* onnx_pool.c, onnx_conv.c, onnx_resize.c */
+ONNX_OP(lp_pool);
+ONNX_OP(global_lp_pool);
+ONNX_OP(conv_transpose);
+ONNX_OP(resize);
+/* onnx_index.c */
+ONNX_OP(gather_elements);
+ONNX_OP(gather_nd);
+ONNX_OP(scatter_elements);
+ONNX_OP(scatter_nd);
+ONNX_OP(cum_sum);
+ONNX_OP(top_k);
+ONNX_OP(one_hot);
+ONNX_OP(trilu);
+/* onnx_pad.c */
+ONNX_OP(pad);
+ONNX_OP(center_crop_pad);
+ONNX_OP(depth_to_space);
+ONNX_OP(space_to_depth);
 /* onnx_layout.c */
 ONNX_OP(flatten);
 ONNX_OP(reshape);
@@ -300,7 +370,7 @@ ONNX_OP(squeeze);
 ONNX_OP(unsqueeze);
 ONNX_OP(identity);
 ONNX_OP(transpose);
-ONNX_OP(pad);
+ONNX_OP(dropout);
 ONNX_OP(shape);
 ONNX_OP(size);
 ONNX_OP(constant);
@@ -324,5 +394,7 @@ ONNX_OP(fold_concat);
 ONNX_OP(fold_gather);
 ONNX_OP(fold_slice);
 ONNX_OP(fold_constant_of_shape);
+ONNX_OP(fold_range);
+ONNX_OP(eye_like);
 
 #endif

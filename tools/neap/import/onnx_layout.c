@@ -75,13 +75,36 @@ int onnx_flatten(struct onnx *o, const onnx_node *n)
 	return reshape_to(o, n, &out);
 }
 
+/* To the shape that the model declares for the output, where the one that is asked for is computed:
+ * one shape alone has it. */
+static int reshape_as_declared(struct onnx *o, const onnx_node *n, const char *what)
+{
+	struct dims d;
+	struct ne_shape y;
+
+	if (!onnx_declared(o, n, 0, &y))
+		return onnx_fail(o, n, EOPNOTSUPP, "'%s' must be a constant", what);
+	d.rank = y.rank;
+	for (uint32_t i = 0; i < y.rank; i++)
+		d.dim[i] = y.dim[i];
+	return reshape_to(o, n, &d);
+}
+
+static bool is_computed(const struct onnx *o, const onnx_node *n, size_t i)
+{
+	return onnx_in(o, n, i) && !onnx_in_const(o, n, i);
+}
+
 int onnx_reshape(struct onnx *o, const onnx_node *n)
 {
 	int64_t want[NE_MAX_RANK], all = 1, known = 1;
 	bool keep_zero = onnx_attr_int(n, "allowzero", 0) != 0;
 	struct dims in, out = {0};
-	int count = onnx_ints(o, n, "shape", 1, want, NE_MAX_RANK), open = -1;
+	int count, open = -1;
 
+	if (is_computed(o, n, 1))
+		return reshape_as_declared(o, n, "shape");
+	count = onnx_ints(o, n, "shape", 1, want, NE_MAX_RANK);
 	if (count < 0)
 		return count;
 	NE_RETURN_IF(in_dims(o, n, &in));
@@ -137,6 +160,8 @@ int onnx_squeeze(struct onnx *o, const onnx_node *n)
 	unsigned mask;
 	int count;
 
+	if (is_computed(o, n, 1))
+		return reshape_as_declared(o, n, "axes");
 	NE_RETURN_IF(in_dims(o, n, &in));
 	count = axes_mask(o, n, in.rank, &mask);
 	if (count < 0)
@@ -157,10 +182,13 @@ int onnx_unsqueeze(struct onnx *o, const onnx_node *n)
 {
 	int64_t axes[NE_MAX_RANK];
 	struct dims in, out = {0};
-	int count = onnx_ints(o, n, "axes", 1, axes, NE_MAX_RANK);
 	uint32_t from = 0;
 	unsigned mask;
+	int count;
 
+	if (is_computed(o, n, 1))
+		return reshape_as_declared(o, n, "axes");
+	count = onnx_ints(o, n, "axes", 1, axes, NE_MAX_RANK);
 	if (count < 0)
 		return count;
 	NE_RETURN_IF(in_dims(o, n, &in));
@@ -175,21 +203,37 @@ int onnx_unsqueeze(struct onnx *o, const onnx_node *n)
 	return reshape_to(o, n, &out);
 }
 
-/* Identity, and dropout, which at inference is one. */
 int onnx_identity(struct onnx *o, const onnx_node *n)
 {
 	const struct onnx_value *v = onnx_in(o, n, 0);
-	const struct onnx_const *mode = onnx_in_const(o, n, 2);
 	struct dims d;
 
 	if (!v)
 		return onnx_fail(o, n, EINVAL, "input 0 is missing");
-	if (mode && mode->n == 1 && onnx_const_int(mode, 0))
-		return onnx_fail(o, n, EOPNOTSUPP, "training_mode");
 	if (!v->constant)
 		return onnx_out_tensor(o, n, onnx_in_tensor(o, n, 0));
 	NE_RETURN_IF(in_dims(o, n, &d));
 	return reshape_to(o, n, &d);
+}
+
+/* At inference an identity; nothing is dropped, so the mask is all true. */
+int onnx_dropout(struct onnx *o, const onnx_node *n)
+{
+	const struct onnx_const *mode = onnx_in_const(o, n, 2), *ratio = onnx_in_const(o, n, 1);
+	bool drops = !ratio || ratio->n != 1 || onnx_const_real(ratio, 0) > 0;
+	struct onnx_const *mask;
+	struct dims d;
+
+	if (is_computed(o, n, 2) || (mode && mode->n == 1 && onnx_const_int(mode, 0) && drops))
+		return onnx_fail(o, n, EOPNOTSUPP, "training_mode");
+	NE_RETURN_IF(onnx_identity(o, n));
+	if (!onnx_has_output(n, 1))
+		return 0;
+	NE_RETURN_IF(in_dims(o, n, &d));
+	mask = onnx_const_new(NE_BOOL, d.rank, d.dim);
+	if (mask)
+		memset(mask->data, 1, mask->n);
+	return onnx_out_const_at(o, n, 1, mask);
 }
 
 int onnx_transpose(struct onnx *o, const onnx_node *n)
@@ -218,62 +262,6 @@ int onnx_transpose(struct onnx *o, const onnx_node *n)
 	if (seen != (1u << rank) - 1)
 		return onnx_fail(o, n, EINVAL, "perm names an axis twice");
 	return onnx_out_tensor(o, n, onnx_emit_transpose(o, n, x, p));
-}
-
-static int pad_axes(struct onnx *o, const onnx_node *n, uint32_t rank, uint32_t count, int64_t *ret)
-{
-	const struct onnx_value *v = onnx_in(o, n, 3);
-
-	for (uint32_t i = 0; i < count; i++) {
-		int a;
-
-		ret[i] = i;
-		if (!v)
-			continue;
-		if (!v->constant || v->constant->n != count)
-			return onnx_fail(o, n, EOPNOTSUPP, "axes must be a constant of %u values",
-					 count);
-		a = onnx_axis(o, n, onnx_const_int(v->constant, i), rank);
-		if (a < 0)
-			return a;
-		ret[i] = a;
-	}
-	return 0;
-}
-
-int onnx_pad(struct onnx *o, const onnx_node *n)
-{
-	const struct onnx_const *value = onnx_in_const(o, n, 2);
-	struct ne_attr attr = {.groups = 1, .value = onnx_attr_float(n, "value", 0)};
-	int64_t pads[2 * NE_MAX_RANK], axes[NE_MAX_RANK];
-	int x = onnx_in_tensor(o, n, 0), count;
-	uint32_t rank, half, in;
-
-	if (x < 0)
-		return x;
-	if (onnx_attr(n, "mode") && !onnx_attr_is(n, "mode", "constant"))
-		return onnx_fail(o, n, EOPNOTSUPP, "a mode other than constant");
-	if (onnx_in(o, n, 2) && (!value || value->n != 1))
-		return onnx_fail(o, n, EOPNOTSUPP, "its value must be a constant scalar");
-	if (value)
-		attr.value = (float)onnx_const_real(value, 0);
-	rank = onnx_shape_of(o, x)->rank;
-	count = onnx_ints(o, n, "pads", 1, pads, 2 * NE_MAX_RANK);
-	if (count < 0)
-		return count;
-	half = (uint32_t)count / 2;
-	if (count % 2 || half > rank || (!onnx_in(o, n, 3) && half != rank))
-		return onnx_fail(o, n, EINVAL, "pads has %d values for rank %u", count, rank);
-	NE_RETURN_IF(pad_axes(o, n, rank, half, axes));
-	for (uint32_t i = 0; i < half; i++) {
-		if (pads[i] < 0 || pads[half + i] < 0 || pads[i] > NE_MAX_DIM ||
-		    pads[half + i] > NE_MAX_DIM)
-			return onnx_fail(o, n, EOPNOTSUPP, "negative or huge pads");
-		attr.pad[axes[i]] = (int32_t)pads[i];
-		attr.pad[rank + (uint32_t)axes[i]] = (int32_t)pads[half + i];
-	}
-	in = (uint32_t)x;
-	return onnx_out_tensor(o, n, onnx_emit(o, n, NE_OP_PAD, &attr, 1, &in));
 }
 
 int onnx_shape(struct onnx *o, const onnx_node *n)

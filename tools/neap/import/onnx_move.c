@@ -115,18 +115,37 @@ int onnx_slice(struct onnx *o, const onnx_node *n)
 	return onnx_out_tensor(o, n, emit_cuts(o, n, x, cut));
 }
 
-/* Lengths of the parts of an axis of @length. */
-static int split_parts(struct onnx *o, const onnx_node *n, int64_t length, int64_t *ret)
+static int declared_parts(struct onnx *o, const onnx_node *n, uint32_t axis, int64_t *ret)
 {
-	int count = onnx_ints(o, n, "split", 1, ret, NE_MAX_IO);
-	int64_t parts = (int64_t)n->n_output, each, sum = 0;
+	for (size_t i = 0; i < n->n_output; i++) {
+		struct ne_shape y;
 
+		if (!onnx_declared(o, n, i, &y) || y.rank <= axis)
+			return onnx_fail(o, n, EOPNOTSUPP, "'split' must be a constant");
+		ret[i] = y.dim[axis];
+	}
+	return 0;
+}
+
+/* Lengths of the parts of axis @axis of @length. */
+static int split_parts(struct onnx *o, const onnx_node *n, uint32_t axis, int64_t length,
+		       int64_t *ret)
+{
+	int64_t parts = (int64_t)n->n_output, each, sum = 0;
+	int count = 0;
+
+	if (onnx_in(o, n, 1) && !onnx_in_const(o, n, 1))
+		NE_RETURN_IF(declared_parts(o, n, axis, ret));
+	else
+		count = onnx_ints(o, n, "split", 1, ret, NE_MAX_IO);
 	if (count < 0)
 		return count;
 	if (count && count != parts)
 		return onnx_fail(o, n, EINVAL, "%d lengths for %lld outputs", count,
 				 (long long)parts);
-	if (count == 0) { /* equal parts, the last as much as is left */
+	if (count == 0 &&
+	    !(onnx_in(o, n, 1) &&
+	      !onnx_in_const(o, n, 1))) { /* equal parts, the last as much as is left */
 		each = (length + parts - 1) / parts;
 		for (int64_t i = 0; i < parts; i++)
 			ret[i] = NE_CLAMP(length - i * each, 0, each);
@@ -155,7 +174,7 @@ int onnx_split(struct onnx *o, const onnx_node *n)
 	if (axis < 0)
 		return axis;
 	length = onnx_shape_of(o, x)->dim[axis];
-	NE_RETURN_IF(split_parts(o, n, length, part));
+	NE_RETURN_IF(split_parts(o, n, (uint32_t)axis, length, part));
 	for (size_t i = 0; i < n->n_output; at += part[i++]) {
 		if (!onnx_has_output(n, i))
 			continue;
@@ -257,11 +276,24 @@ int onnx_emit_repeat(struct onnx *o, const onnx_node *n, int x, const int64_t *d
 	return onnx_emit_pick(o, n, x, &p);
 }
 
+/* Constant input 1, or the shape that the output is declared with. */
+static int lengths(struct onnx *o, const onnx_node *n, const char *what, int64_t *ret)
+{
+	struct ne_shape y;
+
+	if (!onnx_in(o, n, 1) || onnx_in_const(o, n, 1))
+		return onnx_ints(o, n, what, 1, ret, NE_MAX_RANK);
+	if (!onnx_declared(o, n, 0, &y))
+		return onnx_fail(o, n, EOPNOTSUPP, "'%s' must be a constant", what);
+	for (uint32_t i = 0; i < y.rank; i++)
+		ret[i] = y.dim[i];
+	return (int)y.rank;
+}
+
 int onnx_expand(struct onnx *o, const onnx_node *n)
 {
 	int64_t want[NE_MAX_RANK], dim[NE_MAX_RANK];
-	int count = onnx_ints(o, n, "shape", 1, want, NE_MAX_RANK);
-	int x = onnx_in_tensor(o, n, 0);
+	int count = lengths(o, n, "shape", want), x = onnx_in_tensor(o, n, 0);
 	const struct ne_shape *s;
 
 	if (count < 0 || x < 0)
@@ -284,8 +316,8 @@ int onnx_expand(struct onnx *o, const onnx_node *n)
 int onnx_tile(struct onnx *o, const onnx_node *n)
 {
 	int64_t times[NE_MAX_RANK], dim[NE_MAX_RANK];
-	int count = onnx_ints(o, n, "repeats", 1, times, NE_MAX_RANK);
-	int x = onnx_in_tensor(o, n, 0);
+	int count = lengths(o, n, "repeats", times), x = onnx_in_tensor(o, n, 0);
+	bool declared = onnx_in(o, n, 1) && !onnx_in_const(o, n, 1);
 	const struct ne_shape *s;
 
 	if (count < 0 || x < 0)
@@ -294,6 +326,13 @@ int onnx_tile(struct onnx *o, const onnx_node *n)
 	if ((uint32_t)count != s->rank)
 		return onnx_fail(o, n, EINVAL, "%d repeats for rank %u", count, s->rank);
 	for (uint32_t i = 0; i < s->rank; i++) {
+		if (declared) {
+			if (times[i] % s->dim[i])
+				return onnx_fail(o, n, EINVAL,
+						 "no repeats give the shape that its output "
+						 "declares");
+			times[i] /= s->dim[i];
+		}
 		if (times[i] < 0 || times[i] > NE_MAX_DIM)
 			return onnx_fail(o, n, EINVAL, "axis %u repeated %lld times", i,
 					 (long long)times[i]);
@@ -347,6 +386,6 @@ int onnx_gather(struct onnx *o, const onnx_node *n)
 	if (axis < 0)
 		return axis;
 	if (!index)
-		return onnx_fail(o, n, EOPNOTSUPP, "computed indices");
+		return onnx_gather_computed(o, n, axis);
 	return onnx_out_tensor(o, n, gather_const(o, n, x, (uint32_t)axis, index));
 }

@@ -132,6 +132,41 @@ int onnx_axis(struct onnx *o, const onnx_node *n, int64_t axis, uint32_t rank)
 
 /* ---- outputs ---- */
 
+static const Onnx__ValueInfoProto *find_info(Onnx__ValueInfoProto *const *list, size_t count,
+					     const char *name)
+{
+	for (size_t i = 0; i < count; i++)
+		if (list[i]->name && strcmp(list[i]->name, name) == 0)
+			return list[i];
+	return NULL;
+}
+
+bool onnx_declared(const struct onnx *o, const onnx_node *n, size_t i, struct ne_shape *ret)
+{
+	const Onnx__ValueInfoProto *v;
+	const Onnx__TensorShapeProto *p;
+	struct ne_shape s = {.rank = 0};
+
+	if (!o->proto || !onnx_has_output(n, i))
+		return false;
+	v = find_info(o->proto->output, o->proto->n_output, n->output[i]);
+	if (!v)
+		v = find_info(o->proto->value_info, o->proto->n_value_info, n->output[i]);
+	if (!v || !v->type || v->type->value_case != ONNX__TYPE_PROTO__VALUE_TENSOR_TYPE)
+		return false;
+	p = v->type->tensor_type->shape;
+	if (!p || p->n_dim > NE_MAX_RANK)
+		return false;
+	for (size_t d = 0; d < p->n_dim; d++) {
+		if (p->dim[d]->value_case != ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_VALUE ||
+		    p->dim[d]->dim_value < 1 || p->dim[d]->dim_value > NE_MAX_DIM)
+			return false;
+		s.dim[s.rank++] = (int32_t)p->dim[d]->dim_value;
+	}
+	*ret = s;
+	return ne_shape_elements(&s) > 0;
+}
+
 bool onnx_has_output(const onnx_node *n, size_t i)
 {
 	return i < n->n_output && n->output[i] && n->output[i][0];

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Without the axes of @mask, each of length 1. */
-static int drop_axes(struct onnx *o, const onnx_node *n, int x, uint32_t mask)
+int onnx_drop_axes(struct onnx *o, const onnx_node *n, int x, uint32_t mask)
 {
 	int64_t dim[NE_MAX_RANK];
 	const struct ne_shape *s;
@@ -20,12 +20,61 @@ static int drop_axes(struct onnx *o, const onnx_node *n, int x, uint32_t mask)
 	return onnx_emit_reshape(o, n, x, rank, dim);
 }
 
-/* Axes as a mask: of the attribute or of input 1; all where there are none, or none at all. */
-static int reduced_axes(struct onnx *o, const onnx_node *n, uint32_t rank, uint32_t *ret)
+static bool leaves(const struct ne_shape *x, uint32_t mask, bool keep, const struct ne_shape *y)
 {
-	int64_t axes[NE_MAX_RANK];
-	int count = onnx_ints(o, n, "axes", 1, axes, NE_MAX_RANK);
+	uint32_t k = 0;
 
+	for (uint32_t i = 0; i < x->rank; i++) {
+		bool reduced = mask >> i & 1;
+
+		if (reduced && !keep)
+			continue;
+		if (k == y->rank || y->dim[k++] != (reduced ? 1 : x->dim[i]))
+			return false;
+	}
+	return k == y->rank;
+}
+
+/*
+ * Computed axes, where the model declares the output's shape and one set of axes alone gives it: of
+ * axes of length 1 it does not matter whether they are reduced as long as the shape is right.
+ */
+static int declared_axes(struct onnx *o, const onnx_node *n, const struct ne_shape *x,
+			 uint32_t *ret)
+{
+	bool keep = onnx_attr_int(n, "keepdims", 1) != 0, found = false;
+	uint32_t ones = 0, first = 0;
+	struct ne_shape y;
+
+	for (uint32_t i = 0; i < x->rank; i++)
+		ones |= x->dim[i] == 1 ? 1u << i : 0;
+	if (!onnx_declared(o, n, 0, &y))
+		return onnx_fail(o, n, EOPNOTSUPP, "'axes' must be a constant");
+	for (uint32_t mask = 0; mask < 1u << x->rank; mask++) {
+		if (!leaves(x, mask, keep, &y))
+			continue;
+		if (found && (mask & ~ones) != (first & ~ones))
+			return onnx_fail(o, n, EOPNOTSUPP,
+					 "'axes' must be a constant: the declared shape allows "
+					 "several");
+		first = found ? first : mask;
+		found = true;
+	}
+	*ret = first;
+	return found ? 0
+		     : onnx_fail(o, n, EINVAL, "no axes give the shape that its output declares");
+}
+
+/* Axes as a mask: of the attribute or of input 1; all where there are none, or none at all. */
+static int reduced_axes(struct onnx *o, const onnx_node *n, const struct ne_shape *x, uint32_t *ret)
+{
+	uint32_t rank = x->rank;
+	int64_t axes[NE_MAX_RANK];
+	int count;
+
+	if (!onnx_attr(n, "axes") && onnx_in(o, n, 1) && !onnx_in_const(o, n, 1))
+		return declared_axes(o, n, x, ret);
+	count = onnx_ints(o, n, "axes", 1, axes, NE_MAX_RANK);
 	if (count < 0)
 		return count;
 	*ret = 0;
@@ -55,11 +104,13 @@ static const struct {
 int onnx_reduce(struct onnx *o, const onnx_node *n)
 {
 	int x = onnx_in_tensor(o, n, 0);
-	uint32_t mask;
+	struct ne_shape shape;
+	uint32_t mask = 0;
 
 	if (x < 0)
 		return x;
-	NE_RETURN_IF(reduced_axes(o, n, onnx_shape_of(o, x)->rank, &mask));
+	shape = *onnx_shape_of(o, x);
+	NE_RETURN_IF(reduced_axes(o, n, &shape, &mask));
 	for (size_t i = 0; i < NE_ARRAY_SIZE(reductions); i++) {
 		enum ne_reduce kind = reductions[i].kind;
 
@@ -67,7 +118,7 @@ int onnx_reduce(struct onnx *o, const onnx_node *n)
 			continue;
 		x = onnx_emit_reduce(o, n, kind, x, mask);
 		if (!onnx_attr_int(n, "keepdims", 1))
-			x = drop_axes(o, n, x, mask);
+			x = onnx_drop_axes(o, n, x, mask);
 		return onnx_out_tensor(o, n, x);
 	}
 	return onnx_fail(o, n, EOPNOTSUPP, "this operator is not supported");
@@ -89,7 +140,7 @@ int onnx_arg(struct onnx *o, const onnx_node *n)
 		return axis;
 	x = onnx_emit_reduce(o, n, kind, x, 1u << axis);
 	if (!onnx_attr_int(n, "keepdims", 1))
-		x = drop_axes(o, n, x, 1u << axis);
+		x = onnx_drop_axes(o, n, x, 1u << axis);
 	return onnx_out_tensor(o, n, x);
 }
 

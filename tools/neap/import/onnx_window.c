@@ -1,27 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Operators that slide a window: convolution and pooling, one or two spatial axes. */
+/* Operators that slide a window: convolution and pooling. One or two spatial axes of a batch of one
+ * are the engine's own operators; the rest is put together (onnx_conv.c, onnx_pool.c). */
 #include "tools/neap/import/onnx_internal.h"
 
 #include <string.h>
 
-/* The window over height and width; one spatial axis is the width. */
-struct axes {
-	uint32_t spatial; /* 1 or 2 */
-	int64_t in[2], k[2], s[2], d[2], before[2], after[2];
-};
-
-static int batch_refused(struct onnx *o, const onnx_node *n, const struct ne_shape *s)
-{
-	return onnx_fail(o, n, EOPNOTSUPP,
-			 "a batch of %d; neap runs one image at a time: give the model's input a "
-			 "batch of 1 with --shape NAME=1x...",
-			 s->dim[0]);
-}
-
 static int read_list(struct onnx *o, const onnx_node *n, const char *name, uint32_t spatial,
 		     int64_t absent, int64_t least, int64_t *ret)
 {
-	size_t count = onnx_attr_ints(n, name, ret, 2);
+	size_t count = onnx_attr_ints(n, name, ret, 3);
 
 	if (count != 0 && count != spatial)
 		return onnx_fail(o, n, EINVAL, "%s has %zu values for %u axes", name, count,
@@ -36,32 +23,28 @@ static int read_list(struct onnx *o, const onnx_node *n, const char *name, uint3
 	return 0;
 }
 
-static int64_t extent(const struct axes *a, uint32_t i)
+static int64_t extent(const struct onnx_axes *a, uint32_t i)
 {
 	return (a->k[i] - 1) * a->d[i] + 1;
 }
 
-static int read_pads(struct onnx *o, const onnx_node *n, struct axes *a)
+/* Padding that keeps the size, but for the stride. */
+static void pad_same(struct onnx_axes *a, bool upper)
 {
-	bool upper = onnx_attr_is(n, "auto_pad", "SAME_UPPER");
-	bool lower = onnx_attr_is(n, "auto_pad", "SAME_LOWER");
-	int64_t pads[4] = {0};
-	size_t count;
+	for (uint32_t i = 0; i < a->spatial; i++) {
+		int64_t out = (a->in[i] + a->s[i] - 1) / a->s[i];
+		int64_t all = NE_MAX((out - 1) * a->s[i] + extent(a, i) - a->in[i], 0);
 
-	if (upper || lower) {
-		for (uint32_t i = 0; i < a->spatial; i++) {
-			int64_t out = (a->in[i] + a->s[i] - 1) / a->s[i];
-			int64_t all = (out - 1) * a->s[i] + extent(a, i) - a->in[i];
-
-			all = NE_MAX(all, 0);
-			a->before[i] = upper ? all / 2 : all - all / 2;
-			a->after[i] = all - a->before[i];
-		}
-		return 0;
+		a->before[i] = upper ? all / 2 : all - all / 2;
+		a->after[i] = all - a->before[i];
 	}
-	if (onnx_attr_is(n, "auto_pad", "VALID"))
-		return 0;
-	count = onnx_attr_ints(n, "pads", pads, 4);
+}
+
+static int read_pads(struct onnx *o, const onnx_node *n, struct onnx_axes *a)
+{
+	int64_t pads[6] = {0};
+	size_t count = onnx_attr_ints(n, "pads", pads, 6);
+
 	if (count != 0 && count != 2 * a->spatial)
 		return onnx_fail(o, n, EINVAL, "pads has %zu values for %u axes", count,
 				 a->spatial);
@@ -76,19 +59,17 @@ static int read_pads(struct onnx *o, const onnx_node *n, struct axes *a)
 	return 0;
 }
 
-/* @kernel: sizes that the weights give, or NULL: the attribute alone. @x is in NC.. layout. */
-static int read_axes(struct onnx *o, const onnx_node *n, int x, const int64_t *kernel,
-		     struct axes *a)
+/* What all window operators have; padding only as the attribute says it. */
+static int read_common(struct onnx *o, const onnx_node *n, int x, const int64_t *kernel,
+		       struct onnx_axes *a)
 {
 	const struct ne_shape *s = onnx_shape_of(o, x);
 
-	if (s->rank != 3 && s->rank != 4)
+	if (s->rank < 3 || s->rank > 5)
 		return onnx_fail(o, n, EOPNOTSUPP,
-				 "input of rank %u; one or two spatial axes are supported",
+				 "input of rank %u; one to three spatial axes are supported",
 				 s->rank);
-	if (s->dim[0] != 1)
-		return batch_refused(o, n, s);
-	*a = (struct axes){.spatial = s->rank - 2};
+	*a = (struct onnx_axes){.spatial = s->rank - 2};
 	for (uint32_t i = 0; i < a->spatial; i++)
 		a->in[i] = s->dim[2 + i];
 	NE_RETURN_IF(read_list(o, n, "kernel_shape", a->spatial, kernel ? 1 : 0, 1, a->k));
@@ -99,33 +80,63 @@ static int read_axes(struct onnx *o, const onnx_node *n, int x, const int64_t *k
 		memcpy(a->k, kernel, a->spatial * sizeof(*kernel));
 	NE_RETURN_IF(read_list(o, n, "strides", a->spatial, 1, 1, a->s));
 	NE_RETURN_IF(read_list(o, n, "dilations", a->spatial, 1, 1, a->d));
-	return read_pads(o, n, a);
+	NE_RETURN_IF(read_pads(o, n, a));
+	memcpy(a->declared_after, a->after, sizeof(a->after));
+	return 0;
 }
 
-/* Rounding up adds the padding that the last position needs; positions that would start in the
- * padding after the input are dropped. */
-static bool round_up(struct axes *a)
+int onnx_read_transposed_axes(struct onnx *o, const onnx_node *n, int x, const int64_t *kernel,
+			      struct onnx_axes *a)
 {
-	bool grew = false;
+	return read_common(o, n, x, kernel, a);
+}
+
+/* Places of the window. Rounding up adds the padding that the last one needs; one that would start
+ * in the padding after the input is dropped. */
+static int count_places(struct onnx *o, const onnx_node *n, struct onnx_axes *a)
+{
+	bool ceil = onnx_attr_int(n, "ceil_mode", 0) != 0;
 
 	for (uint32_t i = 0; i < a->spatial; i++) {
-		int64_t room = a->in[i] + a->before[i] + a->after[i] - extent(a, i), out, need;
+		int64_t room = a->in[i] + a->before[i] + a->after[i] - extent(a, i), need;
 
 		if (room < 0)
-			continue;
-		out = (room + a->s[i] - 1) / a->s[i] + 1;
-		if ((out - 1) * a->s[i] >= a->in[i] + a->before[i])
-			out--;
-		need = (out - 1) * a->s[i] + extent(a, i) - a->in[i] - a->before[i];
-		if (need > a->after[i]) {
-			a->after[i] = need;
-			grew = true;
-		}
+			return onnx_fail(o, n, EINVAL, "a window of %lld does not fit axis %u",
+					 (long long)extent(a, i), i);
+		a->out[i] = (ceil ? room + a->s[i] - 1 : room) / a->s[i] + 1;
+		if (ceil && (a->out[i] - 1) * a->s[i] >= a->in[i] + a->before[i])
+			a->out[i]--;
+		need = (a->out[i] - 1) * a->s[i] + extent(a, i) - a->in[i] - a->before[i];
+		a->grew = a->grew || need > a->after[i];
+		a->after[i] = NE_MAX(a->after[i], need);
 	}
-	return grew;
+	return 0;
 }
 
-static struct ne_window to_window(const struct axes *a)
+int onnx_read_axes(struct onnx *o, const onnx_node *n, int x, const int64_t *kernel,
+		   struct onnx_axes *a)
+{
+	bool upper = onnx_attr_is(n, "auto_pad", "SAME_UPPER");
+
+	NE_RETURN_IF(read_common(o, n, x, kernel, a));
+	if (upper || onnx_attr_is(n, "auto_pad", "SAME_LOWER")) {
+		pad_same(a, upper);
+	} else if (onnx_attr_is(n, "auto_pad", "VALID")) {
+		memset(a->before, 0, sizeof(a->before));
+		memset(a->after, 0, sizeof(a->after));
+	}
+	memcpy(a->declared_after, a->after, sizeof(a->after));
+	return count_places(o, n, a);
+}
+
+/* Whether the engine's own operators take it. */
+static bool is_native(const struct onnx *o, int x, const struct onnx_axes *a)
+{
+	return a->spatial <= 2 && onnx_shape_of(o, x)->dim[0] == 1 &&
+	       o->g->tensor[x].dtype == NE_F32;
+}
+
+static struct ne_window to_window(const struct onnx_axes *a)
 {
 	uint32_t w = a->spatial - 1; /* index of the width */
 	struct ne_window r = {
@@ -184,8 +195,6 @@ static int conv_bias(struct onnx *o, const onnx_node *n, int64_t m, bool s8, uin
 	*ret = NE_NONE;
 	if (!v)
 		return 0;
-	if (!v->constant)
-		return onnx_fail(o, n, EOPNOTSUPP, "the bias must be a constant");
 	if (v->constant->n != (size_t)m || v->constant->rank != 1)
 		return onnx_fail(o, n, EINVAL, "the bias has %zu values for %lld channels",
 				 v->constant->n, (long long)m);
@@ -203,30 +212,52 @@ static int conv_bias(struct onnx *o, const onnx_node *n, int64_t m, bool s8, uin
 	return s8 ? onnx_quantised_bias(o, n, 2, b) : 0;
 }
 
+/* Dimensions of the weights, constant or computed, with their rank in @ret[5]. */
+static int weights_shape(struct onnx *o, const onnx_node *n, int64_t *ret)
+{
+	const struct onnx_value *v = onnx_in(o, n, 1);
+	uint32_t rank;
+
+	if (!v)
+		return onnx_fail(o, n, EINVAL, "input 1 is missing");
+	rank = v->constant ? v->constant->rank : onnx_shape_of(o, (int)v->tensor)->rank;
+	for (uint32_t i = 0; i < NE_MIN(rank, 5u); i++)
+		ret[i] = v->constant ? v->constant->dim[i]
+				     : onnx_shape_of(o, (int)v->tensor)->dim[i];
+	ret[5] = rank;
+	return 0;
+}
+
 int onnx_conv(struct onnx *o, const onnx_node *n)
 {
 	const struct onnx_const *w = onnx_in_const(o, n, 1);
-	int64_t group = onnx_attr_int(n, "group", 1), c;
+	int64_t group = onnx_attr_int(n, "group", 1), dim[6], c;
 	struct ne_attr attr = {.groups = 1};
-	struct axes axes;
+	struct onnx_axes axes;
 	uint32_t in[3];
 	bool depthwise;
 	int x = onnx_in_tensor(o, n, 0), r, s8 = 0;
 
 	if (x < 0)
 		return x;
-	if (!w || w->dtype != NE_F32 || w->n == 0)
-		return onnx_fail(o, n, EOPNOTSUPP, "the weights must be constant floats");
-	if (w->rank != onnx_shape_of(o, x)->rank || w->rank < 3)
-		return onnx_fail(o, n, EINVAL, "weights of rank %u for an input of rank %u",
-				 w->rank, onnx_shape_of(o, x)->rank);
+	NE_RETURN_IF(weights_shape(o, n, dim));
+	if (dim[5] != (int64_t)onnx_shape_of(o, x)->rank || dim[5] < 3)
+		return onnx_fail(o, n, EINVAL, "weights of rank %lld for an input of rank %u",
+				 (long long)dim[5], onnx_shape_of(o, x)->rank);
 	c = onnx_shape_of(o, x)->dim[1];
-	if (group < 1 || group > c || c % group || w->dim[1] != c / group || w->dim[0] % group)
+	if (group < 1 || group > c || c % group || dim[1] != c / group || dim[0] % group)
 		return onnx_fail(o, n, EINVAL,
 				 "%lld groups of %lld channels do not fit weights [%lld,%lld,..]",
-				 (long long)group, (long long)c, (long long)w->dim[0],
-				 (long long)w->dim[1]);
-	NE_RETURN_IF(read_axes(o, n, x, w->dim + 2, &axes));
+				 (long long)group, (long long)c, (long long)dim[0],
+				 (long long)dim[1]);
+	NE_RETURN_IF(onnx_read_axes(o, n, x, dim + 2, &axes));
+	if (!w || !is_native(o, x, &axes) || (onnx_in(o, n, 2) && !onnx_in_const(o, n, 2))) {
+		r = onnx_in_tensor(o, n, 1);
+		return r < 0 ? r
+			     : onnx_out_tensor(o, n, onnx_general_conv(o, n, x, r, &axes, group));
+	}
+	if (w->dtype != NE_F32 || w->n == 0)
+		return onnx_fail(o, n, EOPNOTSUPP, "the weights must be floats");
 	attr.window = to_window(&axes);
 	depthwise = group == c && w->dim[0] == c;
 	attr.groups = depthwise ? 1 : (int32_t)group;
@@ -246,38 +277,49 @@ int onnx_conv(struct onnx *o, const onnx_node *n)
 
 /* ---- pooling ---- */
 
-static int pool(struct onnx *o, const onnx_node *n, enum ne_op op)
+static int native_pool(struct onnx *o, const onnx_node *n, enum ne_op op, int x,
+		       const struct onnx_axes *a)
 {
-	struct ne_attr attr = {.groups = 1};
-	struct axes axes;
-	int x = onnx_in_tensor(o, n, 0);
+	struct ne_attr attr = {.groups = 1, .window = to_window(a)};
 
-	if (x < 0)
-		return x;
-	NE_RETURN_IF(read_axes(o, n, x, NULL, &axes));
 	attr.count_include_pad = onnx_attr_int(n, "count_include_pad", 0) != 0;
-	if (onnx_attr_int(n, "ceil_mode", 0) && round_up(&axes) && op == NE_OP_AVGPOOL &&
-	    attr.count_include_pad)
-		return onnx_fail(o, n, EOPNOTSUPP,
-				 "ceil_mode together with count_include_pad where they interact");
-	attr.window = to_window(&axes);
 	x = onnx_emit_channels_last(o, n, x);
 	if (x < 0)
 		return x;
 	x = onnx_emit(o, n, op, &attr, 1, &(uint32_t){(uint32_t)x});
-	return onnx_out_tensor(o, n, onnx_emit_channels_first(o, n, x));
+	return onnx_emit_channels_first(o, n, x);
 }
 
 int onnx_max_pool(struct onnx *o, const onnx_node *n)
 {
-	if (n->n_output > 1 && n->output[1][0])
-		return onnx_fail(o, n, EOPNOTSUPP, "its second output, the indices");
-	return pool(o, n, NE_OP_MAXPOOL);
+	int x = onnx_in_tensor(o, n, 0), y;
+	struct onnx_axes a;
+
+	if (x < 0)
+		return x;
+	NE_RETURN_IF(onnx_read_axes(o, n, x, NULL, &a));
+	if (is_native(o, x, &a))
+		y = native_pool(o, n, NE_OP_MAXPOOL, x, &a);
+	else
+		y = onnx_general_max_pool(o, n, x, &a);
+	NE_RETURN_IF(onnx_out_tensor(o, n, y));
+	if (!onnx_has_output(n, 1))
+		return 0;
+	return onnx_out_tensor_at(o, n, 1, onnx_max_pool_places(o, n, x, &a));
 }
 
 int onnx_average_pool(struct onnx *o, const onnx_node *n)
 {
-	return pool(o, n, NE_OP_AVGPOOL);
+	int x = onnx_in_tensor(o, n, 0);
+	struct onnx_axes a;
+
+	if (x < 0)
+		return x;
+	NE_RETURN_IF(onnx_read_axes(o, n, x, NULL, &a));
+	/* the engine counts all padding or none, not what rounding up added */
+	if (is_native(o, x, &a) && !(a.grew && onnx_attr_int(n, "count_include_pad", 0)))
+		return onnx_out_tensor(o, n, native_pool(o, n, NE_OP_AVGPOOL, x, &a));
+	return onnx_out_tensor(o, n, onnx_general_average_pool(o, n, x, &a));
 }
 
 int onnx_global_max_pool(struct onnx *o, const onnx_node *n)
@@ -289,9 +331,11 @@ int onnx_global_max_pool(struct onnx *o, const onnx_node *n)
 	if (x < 0)
 		return x;
 	s = onnx_shape_of(o, x);
-	if (s->rank != 3 && s->rank != 4)
-		return onnx_fail(o, n, EOPNOTSUPP, "input of rank %u; 3 or 4 are supported",
-				 s->rank);
+	if (s->rank < 3)
+		return onnx_fail(o, n, EINVAL, "input of rank %u", s->rank);
+	if (s->rank > 4 || s->dim[0] != 1 || o->g->tensor[x].dtype != NE_F32)
+		return onnx_out_tensor(
+			o, n, onnx_emit_reduce(o, n, NE_REDUCE_MAX, x, (1u << s->rank) - 4));
 	attr.window = (struct ne_window){
 		.kh = s->rank == 4 ? s->dim[2] : 1,
 		.kw = s->dim[s->rank - 1],
@@ -318,8 +362,6 @@ static int global_mean(struct onnx *o, const onnx_node *n, int x, uint32_t rank,
 	if (x < 0)
 		return x;
 	s = onnx_shape_of(o, x);
-	if (s->dim[0] != 1)
-		return batch_refused(o, n, s);
 	if (s->rank == 3) {
 		image[0] = s->dim[0];
 		image[1] = 1;
@@ -346,8 +388,11 @@ int onnx_global_average_pool(struct onnx *o, const onnx_node *n)
 	if (x < 0)
 		return x;
 	rank = onnx_shape_of(o, x)->rank;
-	if (rank != 3 && rank != 4)
-		return onnx_fail(o, n, EOPNOTSUPP, "input of rank %u; 3 or 4 are supported", rank);
+	if (rank < 3)
+		return onnx_fail(o, n, EINVAL, "input of rank %u", rank);
+	if (rank > 4 || onnx_shape_of(o, x)->dim[0] != 1 || o->g->tensor[x].dtype != NE_F32)
+		return onnx_out_tensor(o, n,
+				       onnx_emit_reduce(o, n, NE_REDUCE_MEAN, x, (1u << rank) - 4));
 	x = onnx_emit_channels_last(o, n, x);
 	return onnx_out_tensor(o, n, global_mean(o, n, x, rank, 1, true));
 }
@@ -364,7 +409,8 @@ int onnx_reduce_mean(struct onnx *o, const onnx_node *n)
 	if (x < 0)
 		return x;
 	rank = onnx_shape_of(o, x)->rank;
-	if (onnx_shape_of(o, x)->dim[0] != 1 || o->g->tensor[x].dtype != NE_F32)
+	if (onnx_shape_of(o, x)->dim[0] != 1 || o->g->tensor[x].dtype != NE_F32 ||
+	    (onnx_in(o, n, 1) && !onnx_in_const(o, n, 1)))
 		return onnx_reduce(o, n);
 	count = onnx_ints(o, n, "axes", 1, axes, NE_MAX_RANK);
 	if (count < 0)
