@@ -147,7 +147,7 @@ bool onnx_declared(const struct onnx *o, const onnx_node *n, size_t i, struct ne
 	const Onnx__TensorShapeProto *p;
 	struct ne_shape s = {.rank = 0};
 
-	if (!o->proto || !onnx_has_output(n, i))
+	if (!o->proto || o->scope || !onnx_has_output(n, i)) /* inner graphs declare nothing */
 		return false;
 	v = find_info(o->proto->output, o->proto->n_output, n->output[i]);
 	if (!v)
