@@ -98,8 +98,10 @@ TEST_F(mapping, cannot_grow_or_move)
 
 	ASSERT_NE(MAP_FAILED, p);
 	EXPECT_EQ(MAP_FAILED, mremap(p, self->bytes, self->bytes + PAGE, MREMAP_MAYMOVE));
+	EXPECT_EQ(EFAULT, errno);
 	EXPECT_EQ(MAP_FAILED, mremap(p, self->bytes, self->bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
 				     (char *)p + (1 << 30)));
+	EXPECT_EQ(EINVAL, errno);
 	EXPECT_EQ(0, touch(p, 1));
 	EXPECT_EQ(0, touch(p + self->bytes - 1, 1));
 	munmap(p, self->bytes);
@@ -186,9 +188,12 @@ TEST_F(mapping, has_no_holes_to_punch)
 	memset(p, 0x77, self->bytes);
 	madvise(p, self->bytes, MADV_DONTNEED);
 	EXPECT_EQ(0x77, p[0]);
-	EXPECT_NE(0, madvise(p, self->bytes, MADV_REMOVE));
-	EXPECT_NE(0, fallocate(self->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE));
-	EXPECT_NE(0, ftruncate(self->fd, 0));
+	EXPECT_EQ(-1, madvise(p, self->bytes, MADV_REMOVE));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_EQ(-1, fallocate(self->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, PAGE));
+	EXPECT_EQ(ENODEV, errno);
+	EXPECT_EQ(-1, ftruncate(self->fd, 0));
+	EXPECT_EQ(EINVAL, errno);
 	for (size_t i = 0; i < self->bytes; i += PAGE)
 		EXPECT_EQ(0x77, p[i]);
 	munmap(p, self->bytes);

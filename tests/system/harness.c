@@ -280,7 +280,6 @@ static void exec_daemon(const struct harness *h)
 	/* Ctrl-C is for the test alone, which then ends the daemon in an orderly way; a test that
 	 * is killed takes the daemon along. */
 	setpgid(0, 0);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	fd = open(h->log, O_WRONLY | O_CREAT | O_APPEND, 0644);
 	if (fd < 0)
 		_exit(126);
@@ -307,6 +306,9 @@ static void exec_daemon(const struct harness *h)
 
 		setrlimit(RLIMIT_NOFILE, &r);
 	}
+	if (h->uid && (setgid(h->uid) || setuid(h->uid)))
+		_exit(126);
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* forgotten when the user changes */
 	setenv("ASAN_OPTIONS", "exitcode=99", 0);
 	setenv("UBSAN_OPTIONS", "print_stacktrace=1", 0);
 	setenv("TSAN_OPTIONS", "exitcode=66", 0);

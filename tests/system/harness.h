@@ -28,6 +28,7 @@ struct harness {
 	const char *config;    /* --config; NULL = none */
 	bool real_sys;         /* the machine's own sensors, not those of sys/ */
 	unsigned long max_fds; /* RLIMIT_NOFILE of the daemon; 0 = as is */
+	unsigned uid;          /* of the daemon, where this test is root; 0 = as is */
 	bool sanitized;        /* asan or tsan: slower, figures mean nothing */
 	bool emulated; /* NEAP_TEST_EMULATED: slower still, tests repeat things less often */
 };

@@ -3,7 +3,7 @@
  * The kernel's own fake mains and battery (NEAP_TEST_POWER_KO names test_power.ko), the module and
  * the daemon on the real /sys: when mains are lost and when they come back the daemon knows within a
  * second and answers at another level. It is idle meanwhile, when it looks at its sensors every five
- * seconds only: what it learns sooner it was told. Budgets written to sysfs likewise.
+ * seconds only: what it learns sooner it was told.
  */
 #include "tests/system/model.h"
 
@@ -15,19 +15,18 @@
 #include <unistd.h>
 
 #define PARAMETERS "/sys/module/test_power/parameters/"
-#define BUDGETS    "/sys/devices/virtual/misc/neap/budget/"
 #define TOLD_MS    1000
 
 static struct oracle oracle;
 static struct neap *asker; /* stays connected: to connect takes its time on an emulated machine */
 static uint64_t seed = 11;
 
-static void set(const char *folder, const char *name, const char *value)
+static void set(const char *name, const char *value)
 {
 	char path[128];
 	int fd;
 
-	snprintf(path, sizeof(path), "%s%s", folder, name);
+	snprintf(path, sizeof(path), PARAMETERS "%s", name);
 	fd = open(path, O_WRONLY | O_CLOEXEC);
 	CHECK(fd >= 0, "%s: %s", path, strerror(errno));
 	CHECK(write(fd, value, strlen(value)) > 0, "%s: %s", path, strerror(errno));
@@ -46,7 +45,7 @@ static bool status_has(const char *text)
 }
 
 /* Writes, and waits until the status says @want: milliseconds. */
-static double told_after(const char *folder, const char *name, const char *value, const char *want)
+static double told_after(const char *name, const char *value, const char *want)
 {
 	double start;
 
@@ -54,7 +53,7 @@ static double told_after(const char *folder, const char *name, const char *value
 	sleep_ms(600);
 	CHECK(!status_has(want), "%s already", want);
 	start = now_s();
-	set(folder, name, value);
+	set(name, value);
 	while (!status_has(want))
 		CHECK(now_s() - start < 10, "%s=%s is never seen", name, value);
 	return (now_s() - start) * 1e3;
@@ -68,55 +67,19 @@ static void supply_events(struct harness *h)
 
 	user_open(&u, h, "quick", NULL);
 	full = user_run(&u, &oracle, &seed);
-	lost = told_after(PARAMETERS, "ac_online", "off", "\"source\":\"battery\"");
-	low = told_after(PARAMETERS, "battery_capacity", "5", "\"charge_permille\":50");
+	lost = told_after("ac_online", "off", "\"source\":\"battery\"");
+	low = told_after("battery_capacity", "5", "\"charge_permille\":50");
 	least = user_run(&u, &oracle, &seed);
 	CHECK(least.level < full.level && least.reason == NEAP_REASON_ENERGY,
 	      "level %u, then %u by %s", full.level, least.level, neap_reason_name(least.reason));
-	set(PARAMETERS, "battery_capacity", "80");
-	back = told_after(PARAMETERS, "ac_online", "on", "\"source\":\"mains\"");
+	set("battery_capacity", "80");
+	back = told_after("ac_online", "on", "\"source\":\"mains\"");
 	again = user_run(&u, &oracle, &seed);
 	CHECK(again.level == full.level, "level %u, at first %u", again.level, full.level);
 	printf("  mains lost: known after %.1f ms, charge fallen: %.1f ms, mains back: %.1f ms\n",
 	       lost, low, back);
 	CHECK(lost < TOLD_MS && low < TOLD_MS && back < TOLD_MS);
 	user_close(&u);
-}
-
-/* The state page: not even an event is awaited. */
-static void next_request_knows(struct harness *h)
-{
-	struct user u;
-	uint16_t full;
-
-	user_open(&u, h, "quick", NULL);
-	full = user_run(&u, &oracle, &seed).depth;
-	for (int i = 0; i < 10; i++) {
-		set(BUDGETS, "depth_max", "1");
-		CHECK(user_run(&u, &oracle, &seed).depth == 0);
-		set(BUDGETS, "depth_max", "0");
-		CHECK(user_run(&u, &oracle, &seed).depth == full);
-	}
-	user_close(&u);
-}
-
-static void budgets_by_sysfs(struct harness *h)
-{
-	char text[32] = {0}, *json;
-	int error, fd;
-
-	CHECK(status_has("\"budgets\":{\"name\":\"sysfs\""));
-	json = harness_control(h, "budget set latency_us 4321", &error);
-	CHECK(json, "%d", error);
-	free(json);
-	fd = open(BUDGETS "latency_us", O_RDONLY | O_CLOEXEC);
-	CHECK(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
-	close(fd);
-	CHECK(!strcmp(text, "4321\n"), "%s", text);
-	json = harness_control(h, "budget set latency_us 60000001", &error);
-	CHECK(!json || error == -ERANGE, "%d", error);
-	free(json);
-	set(BUDGETS, "latency_us", "0");
 }
 
 static void load(const char *path)
@@ -126,11 +89,11 @@ static void load(const char *path)
 	CHECK(fd >= 0, "%s: %s", path, strerror(errno));
 	CHECK(syscall(SYS_finit_module, fd, "", 0) == 0, "%s: %s", path, strerror(errno));
 	close(fd);
-	set(PARAMETERS, "ac_online", "on");
-	set(PARAMETERS, "usb_online", "off");
-	set(PARAMETERS, "battery_status", "discharging");
-	set(PARAMETERS, "battery_status", "charging");
-	set(PARAMETERS, "battery_capacity", "80");
+	set("ac_online", "on");
+	set("usb_online", "off");
+	set("battery_status", "discharging");
+	set("battery_status", "charging");
+	set("battery_capacity", "80");
 	sleep_ms(500); /* the events of the registration */
 }
 
@@ -148,8 +111,6 @@ int main(void)
 	model_wait(&h, "quick");
 	oracle_open_installed(&oracle, &h, "quick");
 	asker = harness_connect(&h, NULL);
-	RUN_CASE(&h, budgets_by_sysfs);
-	RUN_CASE(&h, next_request_knows);
 	RUN_CASE(&h, supply_events);
 	neap_close(asker);
 	oracle_close(&oracle);

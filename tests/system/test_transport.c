@@ -13,11 +13,15 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
-#define LIMITS "/sys/devices/virtual/misc/neap/buffers/"
+#include "neap/uapi/neap_ioctl.h"
+
+#define LIMITS  "/sys/devices/virtual/misc/neap/buffers/"
+#define BUDGETS "/sys/devices/virtual/misc/neap/budget/"
 
 static bool with_module;
 
@@ -158,6 +162,60 @@ static void limits_are_named(struct harness *h)
 		write_number(path, old);
 	}
 	neap_close(n);
+}
+
+/* One number of budget/ in sysfs. */
+static void set_budget(const char *name, const char *value)
+{
+	char path[128];
+
+	snprintf(path, sizeof(path), BUDGETS "%s", name);
+	write_number(path, value);
+}
+
+static void budgets_are_the_modules(struct harness *h)
+{
+	char text[32], *json;
+	uint64_t state = 10;
+	struct oracle o;
+	struct user u;
+	uint16_t full;
+	int error;
+
+	if (!with_module) {
+		printf("  needs the module\n");
+		return;
+	}
+	harness_stop(h);
+	h->real_sys = true;
+	harness_start(h);
+	model_wait(h, "quick");
+	CHECK(status_has(h, "\"budgets\":{\"name\":\"sysfs\""));
+	json = harness_control(h, "budget set latency_us 4321", &error);
+	CHECK(json, "%d", error);
+	free(json);
+	read_number(BUDGETS "latency_us", text, sizeof(text));
+	CHECK(!strcmp(text, "4321\n"), "%s", text);
+	json = harness_control(h, "budget set latency_us 60000001", &error);
+	CHECK(!json || error == -ERANGE, "%d", error);
+	free(json);
+	set_budget("latency_us", "0");
+	/* By the state page: not even an event is awaited. */
+	oracle_open_installed(&o, h, "quick");
+	user_open(&u, h, "quick", NULL);
+	full = user_run(&u, &o, &state).depth;
+	for (int i = 0; i < 10; i++) {
+		set_budget("depth_max", "1");
+		CHECK(user_run(&u, &o, &state).depth == 0);
+		set_budget("depth_max", "0");
+		CHECK(user_run(&u, &o, &state).depth == full);
+	}
+	user_close(&u);
+	oracle_close(&o);
+	harness_stop(h);
+	h->real_sys = false;
+	harness_start(h);
+	model_wait(h, "quick");
 }
 
 /* From here on the daemon owns inputs while models run. */
@@ -358,6 +416,70 @@ static void without_the_node_buffers_are_refused_clearly(struct harness *h)
 	model_wait(h, "slow");
 }
 
+/* Starts the daemon again; the status must say that it uses memfds because of @why. */
+static void falls_back(struct harness *h, const char *why)
+{
+	harness_start(h);
+	model_wait(h, "quick");
+	CHECK(status_has(h, "\"transport\":{\"name\":\"memfd\"") && status_has(h, why), "%s", why);
+	serves(h);
+	harness_stop(h);
+}
+
+static void nodes_that_cannot_be_had(struct harness *h)
+{
+	int node;
+
+	if (!with_module || geteuid() != 0) {
+		printf("  needs the module, and root\n");
+		return;
+	}
+	harness_stop(h);
+	node = open("/dev/neap-server", O_RDWR | O_CLOEXEC);
+	CHECK(node >= 0, "%s", strerror(errno));
+	falls_back(h, "in use by another process");
+	close(node);
+	h->uid = 65534;
+	CHECK(chown(h->run, h->uid, h->uid) == 0);
+	falls_back(h, "no permission for /dev/neap-server");
+	h->uid = 0;
+	CHECK(chown(h->run, 0, 0) == 0);
+	harness_start(h);
+	model_wait(h, "quick");
+	CHECK(status_has(h, "\"transport\":{\"name\":\"device\""));
+}
+
+/* By whoever was the server before. */
+static void revoked_buffers_are_refused(struct harness *h)
+{
+	struct neap_msg_buf_add add = {
+		.h.type = NEAP_MSG_BUF_ADD, .bytes = 4096, .flags = NEAP_WIRE_BUF_READ};
+	struct neap_buf_revoke revoke = {.fd = raw_device_buffer(4096)};
+	struct raw_reply reply;
+	struct raw r;
+	int node;
+
+	if (revoke.fd < 0 || !with_module) {
+		if (revoke.fd >= 0)
+			close(revoke.fd);
+		printf("  needs the module\n");
+		return;
+	}
+	harness_stop(h);
+	node = open("/dev/neap-server", O_RDWR | O_CLOEXEC);
+	CHECK(node >= 0 && ioctl(node, NEAP_IOC_BUF_REVOKE, &revoke) == 0, "%s", strerror(errno));
+	close(node);
+	harness_start(h);
+	model_wait(h, "quick");
+	raw_connect(&r, h);
+	raw_hello(&r);
+	raw_call(&r, &add.h, sizeof(add), &revoke.fd, 1, &reply);
+	CHECK(reply.m.h.status == -ESTALE && strstr(reply.m.goodbye.text, "revoked"), "%d %s",
+	      reply.m.h.status, reply.m.goodbye.text);
+	raw_close(&r);
+	close(revoke.fd);
+}
+
 /* What hostile clients may send to a daemon that has the module. */
 static void descriptors_that_are_refused(struct harness *h)
 {
@@ -441,6 +563,9 @@ int main(void)
 	RUN_CASE(&h, memfds_are_taken_as_well);
 	RUN_CASE(&h, buffers_live_over_restarts);
 	RUN_CASE(&h, limits_are_named);
+	RUN_CASE(&h, budgets_are_the_modules);
+	RUN_CASE(&h, nodes_that_cannot_be_had);
+	RUN_CASE(&h, revoked_buffers_are_refused);
 	RUN_CASE(&h, descriptors_that_are_refused);
 	RUN_CASE(&h, without_the_node_buffers_are_refused_clearly);
 	RUN_CASE(&h, strict_buffers_are_owned);
