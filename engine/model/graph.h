@@ -83,6 +83,9 @@ enum ne_op {
 	NE_OP_LSTM = 70,
 	NE_OP_GRU = 71,
 	NE_OP_RNN = 72,
+	/* x f32 [1,samples] or [1,samples,1], window [frame], filters [bins, fft / 2 + 1] -> f32
+	 * [1,frames,bins]: the filters' sums of |DFT|^2; of attr.mel hop, frame and fft */
+	NE_OP_SPECTRUM = 110,
 	NE_OP_COUNT
 };
 

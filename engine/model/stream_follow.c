@@ -74,10 +74,11 @@ static struct verdict follow_window(const struct ne_node *n, struct ne_track x, 
 	return windowed(x, x.axis, 0, rows ? w->sh : w->sw, y->dim[x.axis]);
 }
 
-static struct verdict follow_logmel(const struct ne_node *n, struct ne_track x,
+/* Log-mel and spectrum: frames of a signal along axis 1. */
+static struct verdict follow_frames(const struct ne_node *n, struct ne_track x,
 				    const struct ne_shape *y)
 {
-	return windowed(x, 1, 0, n->attr.mel.hop, y->dim[1]);
+	return x.axis == 1 ? windowed(x, 1, 0, n->attr.mel.hop, y->dim[1]) : no(MIXES);
 }
 
 static struct verdict follow_slice(const struct ne_node *n, struct ne_track x)
@@ -218,7 +219,8 @@ static struct verdict follow_node(const struct follower *f, const struct ne_node
 	case NE_OP_AVGPOOL:
 		return follow_window(n, x, rank, y);
 	case NE_OP_LOGMEL:
-		return follow_logmel(n, x, y);
+	case NE_OP_SPECTRUM:
+		return follow_frames(n, x, y);
 	case NE_OP_SLICE:
 		return follow_slice(n, x);
 	case NE_OP_RESHAPE:

@@ -7,14 +7,13 @@
  * (2595 log10(1 + f / 700)), log(x + floor), and for MFCC an orthonormal DCT-II. s16 samples count
  * as fractions of 32768. The kernel mel_f32 does eight frames at once, up to the triangles' sums.
  */
-#include "engine/plan/plan.h"
+#include "engine/op/mel.h"
 #include "engine/op/op.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_FFT  8192 /* twice what the kernel transforms */
 #define MAX_BINS 1024
 
 NE_OP_CHECK(logmel)
@@ -27,9 +26,9 @@ NE_OP_CHECK(logmel)
 				    ne_dtype_name(x->dtype), ne_dtype_name(y->dtype));
 	if (x->group || y->group)
 		return ne_node_fail(err, EINVAL, n, "cannot be in a channel group");
-	if (m->fft < 4 || m->fft > MAX_FFT || (m->fft & (m->fft - 1)))
+	if (m->fft < 4 || m->fft > NE_MAX_FFT || (m->fft & (m->fft - 1)))
 		return ne_node_fail(err, EINVAL, n, "FFT of %d points; a power of two, 4 to %d",
-				    m->fft, MAX_FFT);
+				    m->fft, NE_MAX_FFT);
 	if (m->frame < 2 || m->frame > m->fft || m->hop < 1 || m->bins < 1 || m->bins > MAX_BINS ||
 	    m->cepstra < 0 || m->cepstra > m->bins || m->rate_hz < 1)
 		return ne_node_fail(err, EINVAL, n,
@@ -147,7 +146,7 @@ static uint32_t make_triangles(const struct ne_mel *m, struct ne_mel_triangle *t
 	return at;
 }
 
-static const float *make_twiddle(struct ne_lower *lw, uint32_t n, uint32_t count)
+const float *ne_lower_twiddle(struct ne_lower *lw, uint32_t n, uint32_t count)
 {
 	float *v = malloc(2 * (size_t)count * sizeof(*v));
 	const float *r;
@@ -224,8 +223,8 @@ NE_OP_LOWER(logmel)
 			.frame = (uint32_t)m->frame,
 			.n = fft,
 			.window = make_window(lw, (uint32_t)m->frame),
-			.twiddle = make_twiddle(lw, fft / 2, fft / 4),
-			.untangle = make_twiddle(lw, fft, fft / 4 + 1),
+			.twiddle = ne_lower_twiddle(lw, fft / 2, fft / 4),
+			.untangle = ne_lower_twiddle(lw, fft, fft / 4 + 1),
 			.bins = (uint32_t)m->bins},
 		.cepstra = m->cepstra,
 		.floor = m->floor,

@@ -447,8 +447,9 @@ static bool is_weights(const struct ne_node *n, uint32_t k)
 {
 	if (n->op == NE_OP_LSTM || n->op == NE_OP_GRU || n->op == NE_OP_RNN)
 		return k == 1 || k == 2;
-	return k > 0 && (n->op == NE_OP_CONV || n->op == NE_OP_DWCONV || n->op == NE_OP_DENSE ||
-			 n->op == NE_OP_BATCHNORM || n->op == NE_OP_PICK);
+	return k > 0 &&
+	       (n->op == NE_OP_CONV || n->op == NE_OP_DWCONV || n->op == NE_OP_DENSE ||
+		n->op == NE_OP_BATCHNORM || n->op == NE_OP_PICK || n->op == NE_OP_SPECTRUM);
 }
 
 static int place_constant(struct planner *p, uint32_t t)

@@ -12,6 +12,7 @@
 #define ROUNDS_MAX 1000
 
 const struct rewrite rewrite_table[] = {
+	{"spectrum", rewrite_spectrum, false}, /* before its layout moves */
 	{"identity", rewrite_identity, false},
 	{"constant", rewrite_constant, false},
 	{"hardswish", rewrite_hardswish, false}, /* before its parts are fused elsewhere */

@@ -5,6 +5,7 @@
 
 struct edit;
 
+int rewrite_spectrum(struct edit *e);
 int rewrite_identity(struct edit *e);
 int rewrite_constant(struct edit *e);
 int rewrite_hardswish(struct edit *e);
