@@ -164,5 +164,12 @@ $(O)/tests/bench/peers: $(call obj,$(PEERS_SRC)) $(TOOL_LIB) $(ENGINE_LIB)
 .PHONY: bench-peers
 bench-peers:
 	@packaging/setup build bench peers
-	@$(MAKE) --no-print-directory all $(O)/tests/bench/peers
+	@$(MAKE) --no-print-directory all $(O)/tests/bench/peers $(O)/tests/bench/bench_stream
 	@tests/bench/peers/run $(O)
+
+# ---- a chain of streaming models beside ONNX Runtime; make bench-peers runs it too ----
+STREAM_SRC := tests/bench/stream/bench_stream.c tests/bench/peers/onnxruntime.c
+$(O)/tests/bench/bench_stream: $(call obj,$(STREAM_SRC)) $(TOOL_LIB) $(ENGINE_LIB)
+	@mkdir -p $(@D)
+	$(call say,LD,$@)
+	$(Q)$(link) $(TOOL_LIBS) -ldl

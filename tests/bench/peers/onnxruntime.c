@@ -122,8 +122,23 @@ struct state {
 	struct ne_error err;
 };
 
+/* What the file leaves open is as @model, the tensor of the model file, says. */
+static int close_shape(struct tensor *t, const struct ne_tensor *model, struct ne_error *err)
+{
+	for (size_t i = 0; i < t->rank; i++) {
+		if (t->dim[i] > 0)
+			continue;
+		if (model->shape.rank != t->rank)
+			return ne_fail(err, EINVAL, "ONNX Runtime: '%s' has an open shape",
+				       t->name);
+		t->dim[i] = model->shape.dim[i];
+	}
+	return 0;
+}
+
 /* Name, type and shape of input or output 0, and a value of memory that is ours. */
-static int make_tensor(struct state *s, bool output, struct tensor *t, struct ne_error *err)
+static int make_tensor(struct state *s, bool output, const struct ne_tensor *model,
+		       struct tensor *t, struct ne_error *err)
 {
 	OrtObject *info = NULL, *allocator;
 	const OrtObject *shape;
@@ -145,6 +160,7 @@ static int make_tensor(struct state *s, bool output, struct tensor *t, struct ne
 	NE_RETURN_IF(CALL(GET_DIMENSIONS, (const OrtObject *, int64_t *, size_t), shape, t->dim,
 			  t->rank));
 	((void (*)(OrtObject *))api[RELEASE_TYPE_INFO])(info);
+	NE_RETURN_IF(close_shape(t, model, err));
 	for (size_t i = 0; i < t->rank; i++)
 		n *= (size_t)t->dim[i];
 	t->bytes = n * (t->element == ELEMENT_FLOAT ? sizeof(float) : 1);
@@ -199,6 +215,7 @@ static void close_run(struct peer_run *r)
 static int open_file(const struct peer_case *c, const char *file, unsigned threads, const void *in,
 		     struct peer_run *ret, struct ne_error *err)
 {
+	const struct ne_graph *g = &c->model->graph;
 	struct state *s;
 
 	NE_RETURN_IF(load(err));
@@ -215,10 +232,11 @@ static int open_file(const struct peer_case *c, const char *file, unsigned threa
 			  s->options, &s->session));
 	NE_RETURN_IF(CALL(CREATE_CPU_MEMORY_INFO, (int, int, OrtObject **), ARENA_ALLOCATOR,
 			  MEMORY_DEFAULT, &s->memory));
-	NE_RETURN_IF(make_tensor(s, false, &s->in, err));
-	NE_RETURN_IF(make_tensor(s, true, &s->out, err));
+	NE_RETURN_IF(make_tensor(s, false, &g->tensor[g->in[0]], &s->in, err));
+	NE_RETURN_IF(make_tensor(s, true, &g->tensor[g->exit[g->n_exit - 1].out[0]], &s->out, err));
 	NE_RETURN_IF(set_input(c->model, &s->in, in, err));
 	ret->state = s;
+	ret->in = s->in.data;
 	ret->out = s->out.data;
 	ret->out_bytes = s->out.bytes;
 	ret->out_type = s->out.element == ELEMENT_FLOAT   ? NE_F32

@@ -24,6 +24,7 @@ struct peer_case {
 struct peer_run {
 	const struct peer *peer;
 	void *state;
+	void *in;        /* input 0, where the engine keeps it; NULL: not told */
 	const void *out; /* output 0 of the last run */
 	size_t out_bytes;
 	enum ne_dtype out_type;
