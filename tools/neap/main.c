@@ -22,6 +22,7 @@ static const struct {
 	{"stream", cmd_stream, "a model over a sliding window that computes only what is new"},
 	{"train", cmd_train, "train a nested network by a recipe, quantise and measure it"},
 	{"eval", cmd_eval, "accuracy and latency of each level on labelled data"},
+	{"features", cmd_features, "a recording as a wake word model takes it, for run"},
 	{"run", cmd_run, "run a model on npy files"},
 	{"bench", cmd_bench, "latency of each level on this machine"},
 	{"inspect", cmd_inspect, "what is in a model file"},
