@@ -243,6 +243,37 @@ static void test_eval(void **state)
 	expect("eval tiny.neap --data npy:x.npy,y.npy", 0, "66.67 %", NULL);
 }
 
+/* A window of 4 that moves by 1: samples of a npy file are one stream. */
+static void test_stream(void **state)
+{
+	const size_t dim[2] = {6, 1};
+	const float x[6] = {0, 0, 0, 9, 0, 0};
+	struct ne_error err;
+
+	(void)state;
+	assert_int_equal(npy_save(scratch_path("rows.npy"), NE_F32, 2, dim, x, &err), 0);
+	expect("stream tiny.neap -o s.neap", 2, NULL, "add --step N");
+	expect("stream tiny.neap --step 1", 2, NULL, "--output");
+	expect("stream tiny.neap --step 0 -o s.neap", 2, NULL, "from 1 to");
+	expect("stream absent.neap --step 1 -o s.neap", 1, NULL, "absent.neap");
+	expect("stream junk.neap --step 1 -o s.neap", 1, NULL, "junk.neap");
+	expect("stream tiny.neap --step 4 -o s.neap", 1, NULL, "1 to 3 are possible");
+	expect("stream tiny.neap --step 1 --axis 2 -o s.neap", 1, NULL, "no axis 2");
+	expect("stream tiny.neap --step 1 -i z -o s.neap", 1, NULL, "no input 'z'");
+	expect("stream tiny.neap --step 1 -o no/such/s.neap", 1, NULL, "no/such/s.neap");
+	expect("stream tiny.neap --step 1 --verbose -o s.neap", 0, "1 of 4 rows along axis 1",
+	       "mixes");
+	expect("stream s.neap --step 1 -o t.neap", 1, NULL, "keeps values from run to run already");
+	expect("inspect s.neap", 0, "kept from run to run: 2 values, 24 bytes", NULL);
+	/* the fourth row is the last of the fourth window, then the last but one, ... */
+	expect("run s.neap -i rows.npy --level 0", 0, "sample 3: largest of", NULL);
+	expect("run s.neap -i rows.npy --level 0", 0, "at 3 (d)", NULL);
+	expect("run s.neap -i rows.npy --level 0", 0, "at 2 (c)", NULL);
+	expect("run s.neap -i rows.npy --level 0", 0, "at 1 (b)", NULL);
+	expect("bench s.neap --runs 20", 0, "kernels", NULL);
+	expect("export s.neap -o s.onnx", 1, NULL, "keeps values");
+}
+
 static void test_bench(void **state)
 {
 	cJSON *rows = expect_json("bench tiny.neap --runs 100 --json");
@@ -389,12 +420,12 @@ static void test_interrupted(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_usage),       cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_bad_cpu),     cmocka_unit_test(test_eval),
-		cmocka_unit_test(test_export),      cmocka_unit_test(test_bench),
-		cmocka_unit_test(test_run),         cmocka_unit_test(test_inspect),
-		cmocka_unit_test(test_plot),        cmocka_unit_test(test_full_disk),
-		cmocka_unit_test(test_interrupted),
+		cmocka_unit_test(test_usage),     cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_bad_cpu),   cmocka_unit_test(test_eval),
+		cmocka_unit_test(test_export),    cmocka_unit_test(test_bench),
+		cmocka_unit_test(test_stream),    cmocka_unit_test(test_run),
+		cmocka_unit_test(test_inspect),   cmocka_unit_test(test_plot),
+		cmocka_unit_test(test_full_disk), cmocka_unit_test(test_interrupted),
 	};
 	char *self = realpath("/proc/self/exe", NULL);
 
