@@ -1,70 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Convolution and dense, s8, AVX-VNNI: 8 output channels a block, 4 input channels a step.
- * vpdpbusd takes u8 by s8: the panel holds x + 128.
- */
-#include "engine/kernels/x86/store_s8_256.h"
+/* Convolution and dense, s8, AVX-VNNI: windows by indirection. */
+#include "engine/kernels/table.h"
 
 typedef struct ne_conv_s8 tile_args;
-typedef int8_t tile_in;
-typedef int8_t tile_w;
-typedef uint8_t tile_x;
-typedef __m256i tile_vec;
-#define TILE_LANES  8
-#define TILE_VPB    1
-#define TILE_NR     8u
-#define TILE_KR     4u
-#define TILE_MAX_NB 3u
-#define TILE_MAX_MR 12
-#define TILE_MR(nb) ((nb) == 3 ? 4u : (nb) == 2 ? 6u : 12u)
-#define TILE_LIST   TILES_12(1) TILES_6(2) TILES_4(3)
-
-static inline void tile_gather(uint8_t *d, const int8_t *s, uint32_t n)
-{
-	const __m128i sign = _mm_set1_epi8(-128);
-	const __m128i index = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-
-	for (; n > 32; n -= 32, s += 32, d += 32)
-		_mm256_storeu_si256(
-			(__m256i *)(void *)d,
-			_mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)s),
-					 _mm256_set1_epi8(-128)));
-	for (; n >= 16; n -= 16, s += 16, d += 16)
-		_mm_storeu_si128(
-			(__m128i *)(void *)d,
-			_mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)s), sign));
-	if (n) { /* +128 only where there is input: the rest counts as zero */
-		const __m128i valid = _mm_cmpgt_epi8(_mm_set1_epi8((char)n), index);
-
-		_mm_storeu_si128((__m128i *)(void *)d,
-				 _mm_add_epi8(load_up_to_16(s, n), _mm_and_si128(valid, sign)));
-	}
-}
-
-static inline __m256i tile_init(const struct ne_conv_s8 *a, uint32_t o)
-{
-	return _mm256_load_si256((const __m256i *)(const void *)(a->bias + o));
-}
-
-static inline __m256i tile_load_x(const uint8_t *x)
-{
-	return _mm256_set1_epi32(load_4(x));
-}
-
-static inline __m256i tile_load_w(const int8_t *w)
-{
-	return _mm256_load_si256((const __m256i *)(const void *)w);
-}
-
-static inline __m256i tile_dot(__m256i acc, __m256i x, __m256i w)
-{
-	return _mm256_dpbusd_avx_epi32(acc, x, w);
-}
-
-static inline __m256i tile_add(__m256i a, __m256i b)
-{
-	return _mm256_add_epi32(a, b);
-}
+#define TILE_IS_WIDE(a) true
+#include "engine/kernels/x86/tile_s8_avxvnni.h"
 
 #include "engine/kernels/conv_tile.h"
 

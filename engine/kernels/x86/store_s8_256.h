@@ -1,35 +1,59 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What the 256-bit s8 convolutions share: requantising and storing a tile whose vectors are 8
- * output channels each. Included before conv_tile.h.
+ * output channels each. Included before conv_tile.h or conv_image.h; the includer defines tile_args,
+ * and TILE_IS_WIDE(a): whether a product may pass 2^31.
  */
 #include "engine/kernels/x86/util.h"
 
-/* Four vectors to 32 bytes, 8 for each in turn. Only the upper clamp is needed in float: what is
- * below s32 converts to INT32_MIN, and saturating packs and adds keep it lowest. */
-static inline __m256i requantise(const __m256i v[4], const __m256 mult[4], __m256 hi, __m256i zp,
-				 __m256i lo)
+/* What requantising takes, in registers: bytes that are stored may alias the arguments. */
+struct requant {
+	__m256 top;
+	__m256i zp, lo, hi;
+};
+
+static inline struct requant requant_of(const tile_args *a)
+{
+	return (struct requant){
+		.top = _mm256_set1_ps((float)(a->hi - a->zp)),
+		.zp = _mm256_set1_epi16((int16_t)a->zp),
+		.lo = _mm256_set1_epi8((int8_t)a->lo),
+		.hi = _mm256_set1_epi8((int8_t)a->hi),
+	};
+}
+
+/*
+ * Four vectors to 32 bytes, 8 for each in turn. Saturating packs and adds clamp as the real number
+ * would be, but for products past s32 (wide), which convert to INT32_MIN: right for negative ones,
+ * so only the upper side is clamped in float.
+ */
+static inline __attribute__((always_inline)) __m256i
+requantise(const __m256i v[4], const __m256 mult[4], const struct requant *to, const bool wide)
 {
 	const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
 	__m256i q[4];
 
-	for (int i = 0; i < 4; i++)
-		q[i] = _mm256_cvtps_epi32(
-			_mm256_min_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(v[i]), mult[i]), hi));
-	q[0] = _mm256_adds_epi16(_mm256_packs_epi32(q[0], q[1]), zp);
-	q[2] = _mm256_adds_epi16(_mm256_packs_epi32(q[2], q[3]), zp);
-	q[0] = _mm256_max_epi8(_mm256_packs_epi16(q[0], q[2]), lo);
+	for (int i = 0; i < 4; i++) {
+		const __m256 r = _mm256_mul_ps(_mm256_cvtepi32_ps(v[i]), mult[i]);
+
+		q[i] = _mm256_cvtps_epi32(wide ? _mm256_min_ps(r, to->top) : r);
+	}
+	q[0] = _mm256_adds_epi16(_mm256_packs_epi32(q[0], q[1]), to->zp);
+	q[2] = _mm256_adds_epi16(_mm256_packs_epi32(q[2], q[3]), to->zp);
+	q[0] = _mm256_min_epi8(_mm256_max_epi8(_mm256_packs_epi16(q[0], q[2]), to->lo), to->hi);
 	return _mm256_permutevar8x32_epi32(q[0], order);
 }
 
-static inline __attribute__((always_inline)) void tile_store(const struct ne_conv_s8 *a,
-							     const __m256i *acc, const int mr,
-							     const int nb, uint32_t p, uint32_t o)
+static inline __attribute__((always_inline)) void store_tile(const tile_args *a, const __m256i *acc,
+							     const int mr, const int nb, uint32_t p,
+							     uint32_t o, const bool wide)
 {
 	const uint32_t left = a->oc - o - (uint32_t)(nb - 1) * 8, tail = NE_MIN(left, 8u);
-	const __m256 hi = _mm256_set1_ps((float)(a->hi - a->zp));
-	const __m256i zp = _mm256_set1_epi16((int16_t)a->zp), lo = _mm256_set1_epi8((int8_t)a->lo);
-	int8_t *y = a->y + p * a->y_stride + o;
+	const bool dense = a->oc == a->y_stride && !o && a->oc == (uint32_t)nb * 8;
+	const struct requant to = requant_of(a);
+	const size_t y_stride = a->y_stride;
+	const float *m = a->mult + o;
+	int8_t *y = a->y + p * y_stride + o;
 
 #ifdef __clang__
 #pragma unroll
@@ -40,15 +64,18 @@ static inline __attribute__((always_inline)) void tile_store(const struct ne_con
 		const int last = mr * nb - 1;
 		const int j[4] = {i, NE_MIN(i + 1, last), NE_MIN(i + 2, last), NE_MIN(i + 3, last)};
 		const __m256i v[4] = {acc[j[0]], acc[j[1]], acc[j[2]], acc[j[3]]};
-		const float *m = a->mult + o;
 		const __m256 mult[4] = {
 			_mm256_load_ps(m + j[0] % nb * 8), _mm256_load_ps(m + j[1] % nb * 8),
 			_mm256_load_ps(m + j[2] % nb * 8), _mm256_load_ps(m + j[3] % nb * 8)};
-		const __m256i q = requantise(v, mult, hi, zp, lo);
+		const __m256i q = requantise(v, mult, &to, wide);
 
-#define STORE(k)                                                               \
-	if (i + (k) <= last)                                                   \
-	store_up_to_8(y + ((i + (k)) / nb) * a->y_stride + (i + (k)) % nb * 8, \
+		if (dense && i + 4 <= mr * nb) {
+			_mm256_storeu_si256((__m256i *)(void *)(y + i * 8), q);
+			continue;
+		}
+#define STORE(k)                                                                    \
+	if (i + (k) <= last)                                                        \
+	store_up_to_8(y + (size_t)((i + (k)) / nb) * y_stride + (i + (k)) % nb * 8, \
 		      (uint64_t)_mm256_extract_epi64(q, k), (i + (k)) % nb == nb - 1 ? tail : 8)
 		STORE(0);
 		STORE(1);
@@ -56,4 +83,14 @@ static inline __attribute__((always_inline)) void tile_store(const struct ne_con
 		STORE(3);
 #undef STORE
 	}
+}
+
+static inline __attribute__((always_inline)) void tile_store(const tile_args *a, const __m256i *acc,
+							     const int mr, const int nb, uint32_t p,
+							     uint32_t o)
+{
+	if (TILE_IS_WIDE(a))
+		store_tile(a, acc, mr, nb, p, o, true);
+	else
+		store_tile(a, acc, mr, nb, p, o, false);
 }

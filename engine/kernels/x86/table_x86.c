@@ -33,6 +33,13 @@ static void init_sse41(struct ne_kernels *k)
 static void init_avx2(struct ne_kernels *k)
 {
 	k->cpu = "avx2";
+	k->conv_image_s8 = ne_conv_image_s8_avx2;
+	k->conv_image_elem = 2;
+	k->dw_image_s8 = ne_dw_image_s8_avx2;
+	k->dw_image_lanes = 16;
+	k->dw_image_taps = 2;
+	k->dw_image_elem = 2;
+	k->dw_image_shift = 0;
 	k->conv_s8 = ne_conv_s8_avx2;
 	k->conv_s8_nr = 8;
 	k->conv_s8_kr = 2;
@@ -58,6 +65,13 @@ static void init_avx2(struct ne_kernels *k)
 static void init_avxvnni(struct ne_kernels *k)
 {
 	k->cpu = "avxvnni";
+	k->conv_image_s8 = ne_conv_image_s8_avxvnni;
+	k->conv_image_elem = 1;
+	k->dw_image_s8 = ne_dw_image_s8_avxvnni;
+	k->dw_image_lanes = 32;
+	k->dw_image_taps = 4;
+	k->dw_image_elem = 1;
+	k->dw_image_shift = 128;
 	k->conv_s8 = ne_conv_s8_avxvnni;
 	k->dw_s8 = ne_dw_s8_avxvnni;
 	k->conv_s8_nr = 8;
