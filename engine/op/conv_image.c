@@ -4,7 +4,9 @@
 
 #include <stdlib.h>
 
-#define CHUNK_BYTES  16384u     /* of input rows at a time: in the first cache beside the weights */
+#define INPUT_BYTES  16384u /* of input rows at a time, at most */
+#define CHUNK_BYTES  24576u /* of input and output, but no fewer pixels than */
+#define LEAST_PIXELS 96u
 #define MOST_SCRATCH (1u << 20) /* rows longer than that go to the kernel with indirection */
 
 struct image_args {
@@ -59,18 +61,27 @@ static size_t row_bytes(const struct ne_lower *lw, const struct ne_image_rows *i
 	return (size_t)im->columns * im->pixel * lw->k->conv_image_elem;
 }
 
-static void choose_chunk(const struct ne_lower *lw, struct ne_image_rows *im)
+/*
+ * Input and output of a chunk stay in the first cache together: every block of output channels goes
+ * over both. But weights are read anew for every chunk, so it is not made small without need.
+ */
+static void choose_chunk(const struct ne_lower *lw, struct ne_image_rows *im, uint32_t oc)
 {
 	if (ne_image_flat(im)) {
 		const uint32_t pixel = im->pixel * lw->k->conv_image_elem;
+		const uint32_t both = NE_MAX(CHUNK_BYTES / (pixel + oc), LEAST_PIXELS);
+		const uint32_t pixels = NE_MIN(both, NE_MAX(INPUT_BYTES / pixel, 48u));
 
-		im->chunk = NE_MIN((uint32_t)im->ow, NE_MAX(CHUNK_BYTES / pixel, 48u) / 24 * 24);
+		im->chunk = NE_MIN((uint32_t)im->ow, pixels / 48 * 48);
 		return;
 	}
 	while (im->chunk < (uint32_t)im->oh) {
 		const size_t rows = (size_t)im->chunk * (size_t)im->sh + (size_t)im->rows;
+		const size_t out = (size_t)(im->chunk + 1) * (size_t)im->ow * oc;
 
-		if (rows * row_bytes(lw, im) > CHUNK_BYTES)
+		if (rows * row_bytes(lw, im) > INPUT_BYTES ||
+		    (rows * row_bytes(lw, im) + out > CHUNK_BYTES &&
+		     im->chunk * (uint32_t)im->ow >= LEAST_PIXELS))
 			break;
 		im->chunk++;
 	}
@@ -160,7 +171,7 @@ int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
 		.y_stride = c->oc,
 	};
 	s.a.im.zero = (int8_t)qx.zero;
-	choose_chunk(lw, &s.a.im);
+	choose_chunk(lw, &s.a.im, c->oc);
 	NE_RETURN_IF(lower_runs(lw, c, &s.a));
 	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
 	s.x = lw->ref[c->n->in[0]];

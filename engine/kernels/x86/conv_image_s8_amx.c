@@ -54,8 +54,7 @@ struct amx {
 /* The fewest equal parts of a run of @n steps that a tile can hold; 0: these would be slivers. */
 static uint32_t parts_of_run(uint32_t n)
 {
-	for (uint32_t parts = (n + MOST_STEPS - 1) / MOST_STEPS; parts == 1 || parts <= n / 4;
-	     parts++)
+	for (uint32_t parts = (n + MOST_STEPS - 1) / MOST_STEPS; parts <= n / 4; parts++)
 		if (n % parts == 0)
 			return parts;
 	return 0;
