@@ -2,7 +2,8 @@
 /*
  * Weights and biases: the level's prefix of both channels, in ONNX's order, with the width's norm
  * folded in. s8 weights stay as they are; a norm only changes the scale of a channel, and the sign
- * of its weights where it is negative. The s32 bias is the one that the engine computes with.
+ * of its weights where it is negative. u8 weights keep their zero point. The s32 bias is the one that
+ * the engine computes with.
  */
 #include "tools/neap/export/onnx_internal.h"
 
@@ -20,7 +21,8 @@ struct source {
 	uint32_t oc, ic, taps;     /* at the level; ic of a group, 1 for depthwise */
 	size_t o_stride, t_stride; /* elements in the engine's array; channels are neighbours */
 	const uint32_t *columns;
-	double sx; /* scale of the input */
+	double sx;          /* scale of the input */
+	struct ne_quant u8; /* of u8 weights; scale 0: they are s8 or f32 */
 };
 
 static struct source source_of(struct exporter *x, const uint32_t *columns)
@@ -40,6 +42,8 @@ static struct source source_of(struct exporter *x, const uint32_t *columns)
 	};
 	size_t last = (size_t)ne_shape_last(&w->shape);
 
+	if (w->dtype == NE_U8)
+		s.u8 = x_quant(x, n->in[1]);
 	switch (n->op) {
 	case NE_OP_DWCONV:
 		s.taps = (uint32_t)(w->shape.dim[0] * w->shape.dim[1]);
@@ -105,13 +109,15 @@ static int weights_f32(struct exporter *x, const struct source *s, struct x_weig
 	return x->failed;
 }
 
-/* ---- s8 ---- */
+/* ---- s8 and u8 ---- */
 
 /* Scale of the weights of channel @o, above zero, and its bias; *ret_sign is what to multiply the
  * weights by. */
 static double channel_scale(const struct source *s, uint32_t o, int32_t *ret_bias, int *ret_sign)
 {
-	double scale = (double)s->w->scale[s->w->n_scale == 1 ? 0 : o], real = 0, limit;
+	double scale = (double)(s->w->dtype == NE_U8 ? s->u8.scale
+						     : s->w->scale[s->w->n_scale == 1 ? 0 : o]);
+	double real = 0, limit;
 
 	if (s->norm)
 		real = (double)s->norm->bias[o];
@@ -152,19 +158,35 @@ static int copy_channel(struct exporter *x, const struct source *s, uint32_t o, 
 	return 0;
 }
 
-/* A DequantizeLinear of constants with @n scales: 1, or one for each of axis 0. */
+/* Values as they are; a norm of 0 leaves the zero point. */
+static int copy_channel_u8(struct exporter *x, const struct source *s, uint32_t o, int sign,
+			   uint8_t *to)
+{
+	if (sign < 0)
+		return x_fail(x, EOPNOTSUPP, "output channel %u: u8 weights and a negative norm",
+			      o);
+	for (uint32_t i = 0; i < s->ic; i++)
+		for (uint32_t t = 0; t < s->taps; t++)
+			*to++ = sign ? ((const uint8_t *)s->w->data)[weight_at(s, o, i, t)]
+				     : (uint8_t)s->u8.zero;
+	return 0;
+}
+
+/* A DequantizeLinear of constants with @n scales: 1, or one for each of axis 0. s32 constants have no
+ * zero point. */
 static const char *dequantise_const(struct exporter *x, const char *name, uint32_t n,
-				    const float *scale, bool zero)
+				    const float *scale, enum ne_dtype type, int32_t zero)
 {
 	const int64_t dim = n;
-	const int8_t *zeros = x_alloc(x, n);
+	uint8_t *zeros = x_alloc(x, n);
 	const char *s = x_init(x, "scale", NE_F32, n > 1, &dim, scale), *r;
 
 	if (!zeros)
 		return NULL;
-	if (zero)
+	memset(zeros, zero, n);
+	if (type != NE_S32)
 		r = X_NODE(x, "DequantizeLinear", NULL, name, s,
-			   x_init(x, "zero", NE_S8, n > 1, &dim, zeros));
+			   x_init(x, "zero", type, n > 1, &dim, zeros));
 	else
 		r = X_NODE(x, "DequantizeLinear", NULL, name, s);
 	if (n > 1)
@@ -172,10 +194,11 @@ static const char *dequantise_const(struct exporter *x, const char *name, uint32
 	return r;
 }
 
-static int weights_s8(struct exporter *x, const struct source *s, struct x_weights *ret)
+static int weights_quantised(struct exporter *x, const struct source *s, struct x_weights *ret)
 {
 	size_t row = (size_t)s->ic * s->taps;
-	int8_t *w = x_alloc(x, s->oc * row);
+	enum ne_dtype type = s->w->dtype;
+	char *w = x_alloc(x, s->oc * row);
 	int32_t *b = x_alloc(x, s->oc * sizeof(*b));
 	float *scale = x_alloc(x, s->oc * sizeof(*scale));
 	float *bias_scale = x_alloc(x, s->oc * sizeof(*scale));
@@ -194,13 +217,16 @@ static int weights_s8(struct exporter *x, const struct source *s, struct x_weigh
 		bias_scale[o] = (float)(v * s->sx);
 		if (scale[o] < scale[0] || scale[o] > scale[0])
 			n = s->oc;
-		NE_RETURN_IF(copy_channel(x, s, o, sign, w + o * row));
+		if (type == NE_U8)
+			NE_RETURN_IF(copy_channel_u8(x, s, o, sign, (uint8_t *)w + o * row));
+		else
+			NE_RETURN_IF(copy_channel(x, s, o, sign, (int8_t *)w + o * row));
 	}
-	ret->w = dequantise_const(x, weights_init(x, s, NE_S8, w), n, scale, true);
+	ret->w = dequantise_const(x, weights_init(x, s, type, w), n, scale, type, s->u8.zero);
 	if (s->norm || s->b)
 		ret->b = dequantise_const(x,
 					  x_init(x, s->b ? s->b->name : "bias", NE_S32, 1, &dim, b),
-					  n, bias_scale, false);
+					  n, bias_scale, NE_S32, 0);
 	return x->failed;
 }
 
@@ -209,5 +235,5 @@ int x_weights(struct exporter *x, const uint32_t *columns, struct x_weights *ret
 	struct source s = source_of(x, columns);
 
 	*ret = (struct x_weights){.b = NULL};
-	return s.w->dtype == NE_S8 ? weights_s8(x, &s, ret) : weights_f32(x, &s, ret);
+	return s.w->dtype == NE_F32 ? weights_f32(x, &s, ret) : weights_quantised(x, &s, ret);
 }
