@@ -16,13 +16,11 @@ const struct ne_shape *tflite_shape_of(const struct tflite *t, int id)
 	return &t->g->tensor[id].shape;
 }
 
-/* Tensors made on the way to a TFLite tensor are called after it. */
+/* What is made on the way is called by the node and a number; tflite_set_out() names the results. */
 static void tensor_name(const struct tflite *t, const struct tflite_node *n, char *buf,
 			size_t bytes)
 {
-	const struct tflite_tensor *y = tflite_out(t, n, 0);
-
-	snprintf(buf, bytes, "%.200s~%u", y ? y->name : "", t->g->n_tensor);
+	snprintf(buf, bytes, "%u~%u", n->index, t->g->n_tensor);
 }
 
 struct output {
@@ -36,7 +34,7 @@ static int emit_typed(struct tflite *t, const struct tflite_node *n, enum ne_op 
 		      const struct output *y)
 {
 	struct ne_shape shapes[NE_MAX_IO] = {{0}}, shape = y->guess;
-	char name[TFLITE_NAME_MAX];
+	char name[64];
 	uint32_t out;
 	int id, node;
 
@@ -47,6 +45,7 @@ static int emit_typed(struct tflite *t, const struct tflite_node *n, enum ne_op 
 	if (id < 0)
 		return tflite_fail(t, n, -id, "the output's tensor cannot be added");
 	out = (uint32_t)id;
+	snprintf(name, sizeof(name), "%u %s", n->index, n->op);
 	node = ne_graph_add_node(t->g, op, name, n_in, in, 1, &out, attr);
 	if (node < 0)
 		return tflite_fail(t, n, -node, "the node cannot be added");
@@ -141,7 +140,7 @@ int tflite_const_drop(struct tflite *t, void *p, size_t bytes)
 int tflite_emit_const(struct tflite *t, const struct tflite_node *n, enum ne_dtype type,
 		      const struct ne_shape *shape, void *data, struct ne_quant q)
 {
-	char name[TFLITE_NAME_MAX];
+	char name[64];
 	int id;
 
 	tensor_name(t, n, name, sizeof(name));

@@ -217,11 +217,27 @@ static int as_declared(struct tflite *t, const struct tflite_node *n, const stru
 	return tflite_emit_quantised(t, n, id, NE_S8, q);
 }
 
+/* Results are called by their node: TFLite's names, lists of what was fused, run to hundreds of
+ * bytes. Inputs, outputs and variables keep the file's. */
+static int name_result(struct tflite *t, const struct tflite_node *n, uint32_t i, int id)
+{
+	char text[80], *name;
+
+	if (!strchr(t->g->tensor[id].name, '~'))
+		return 0;
+	snprintf(text, sizeof(text), i ? "%u %s %u" : "%u %s", n->index, n->op, i);
+	name = strdup(text);
+	if (!name)
+		return tflite_fail(t, n, ENOMEM, "no memory");
+	free(t->g->tensor[id].name);
+	t->g->tensor[id].name = name;
+	return 0;
+}
+
 int tflite_set_out(struct tflite *t, const struct tflite_node *n, uint32_t i, int id)
 {
 	struct tflite_tensor *y = tflite_out(t, n, i);
 	struct ne_shape declared;
-	char *name;
 
 	if (id < 0)
 		return id;
@@ -239,14 +255,7 @@ int tflite_set_out(struct tflite *t, const struct tflite_node *n, uint32_t i, in
 				   "give",
 				   y->name);
 	y->id = id;
-	if (!strchr(t->g->tensor[id].name, '~') || !y->name[0])
-		return 0;
-	name = strdup(y->name);
-	if (!name)
-		return tflite_fail(t, n, ENOMEM, "no memory");
-	free(t->g->tensor[id].name);
-	t->g->tensor[id].name = name;
-	return 0;
+	return name_result(t, n, i, id);
 }
 
 int tflite_activate(struct tflite *t, const struct tflite_node *n, int x, int act)

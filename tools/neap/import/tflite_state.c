@@ -80,7 +80,8 @@ static int make_state(struct tflite *t, const struct tflite_node *n, struct tfli
 				   "a variable of type %d; float32, and int8 and uint8 with one "
 				   "scale, are supported",
 				   (int)y->type);
-	id = ne_graph_add_tensor(t->g, y->name, q.scale > 0 ? NE_S8 : NE_F32, &shape);
+	id = ne_graph_add_tensor(t->g, v->name[0] ? v->name : y->name, q.scale > 0 ? NE_S8 : NE_F32,
+				 &shape);
 	if (id < 0)
 		return tflite_fail(t, n, -id, "its tensor cannot be added");
 	t->g->tensor[id].quant = q;
