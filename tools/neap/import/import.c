@@ -405,7 +405,8 @@ static void print_summary(const struct ne_model *m, const struct import_args *a)
 static void print_failure(const struct import_args *a, int r, const struct ne_error *err)
 {
 	fprintf(stderr, "neap import: %s: %s\n", a->in, err->text[0] ? err->text : strerror(-r));
-	if (r == -EOPNOTSUPP) {
+	/* an operator that is not there, or a form of one that is */
+	if (r == -EOPNOTSUPP && !strstr(err->text, "--set")) {
 		char *ops = a->tflite ? tflite_operators() : onnx_operators();
 
 		if (ops)

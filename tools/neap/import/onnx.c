@@ -197,9 +197,9 @@ static int read_graph(struct onnx *o, const Onnx__ModelProto *p)
 		NE_RETURN_IF(add_initialiser(o, g->initializer[i]));
 	for (size_t i = 0; i < g->n_input; i++)
 		NE_RETURN_IF(onnx_add_input(o, g->input[i]));
+	NE_RETURN_IF(onnx_check_options(o));
 	for (size_t i = 0; i < g->n_node; i++)
 		NE_RETURN_IF(onnx_add_node(o, g->node[i]));
-	NE_RETURN_IF(onnx_check_options(o));
 	return add_outputs(o, g);
 }
 

@@ -128,6 +128,7 @@ static bool moves(const struct ne_node *n)
 	case NE_OP_PAD:
 	case NE_OP_MAXPOOL:
 	case NE_OP_RELU:
+	case NE_OP_SLICE:
 		return true;
 	default:
 		return false;
@@ -222,6 +223,8 @@ static uint32_t activations(const struct edit *e, const struct ne_node *n)
 	case NE_OP_TANH:
 	case NE_OP_HARDSWISH:
 	case NE_OP_RELU6:
+		return 1;
+	case NE_OP_UNARY: /* a table of 256 entries */
 		return 1;
 	default:
 		return 0;
