@@ -39,7 +39,9 @@
 	void ne_quantise_s8_##set(int8_t *y, const float *x, size_t n, float inv_scale,            \
 				  int32_t zp, int32_t lo, int32_t hi);                             \
 	void ne_dequantise_s8_##set(float *y, const int8_t *x, size_t n, float scale, int32_t zp); \
-	void ne_mel_f32_##set(const struct ne_mel_f32 *a)
+	void ne_mel_f32_##set(const struct ne_mel_f32 *a);                                         \
+	void ne_conv_lines_f32_##set(const struct ne_conv_lines_f32 *a);                           \
+	void ne_dw_lines_f32_##set(const struct ne_dw_lines_f32 *a)
 
 /* Declared for all; a set defines those that it has a better version of. */
 NE_DECLARE_KERNELS(c);

@@ -131,6 +131,29 @@ struct ne_conv_f32 {
 	size_t y_stride;
 };
 
+/*
+ * Windows over an image [h][w][c] without indirection, padded with zeros. Where a window is one
+ * pixel, strides are 1 and nothing is padded, the image may be any rows of pixels as one row.
+ */
+#define NE_LINES_TAPS 64 /* kh * kw at most */
+struct ne_lines_f32 {
+	int32_t h, w, oh, ow;
+	int32_t kh, kw, sh, sw, dh, dw, top, left;
+};
+
+/* As conv_f32, packed alike, taps = kh * kw, for output rows first..first + n - 1. */
+struct ne_conv_lines_f32 {
+	const float *x; /* of input row 0 */
+	struct ne_lines_f32 im;
+	uint32_t first, n, ic, oc;
+	const float *w;
+	size_t w_tap_stride, w_block_stride;
+	const float *scale, *bias;
+	float lo, hi;
+	float *y; /* of output row 0 */
+	size_t y_stride;
+};
+
 /* Depthwise: weights [tap][w_tap_stride], any prefix of channels; bias, mult: c elements. No shift. */
 struct ne_dw_s8 {
 	const int8_t *x;
@@ -156,6 +179,19 @@ struct ne_dw_f32 {
 	const float *scale, *bias;
 	float lo, hi;
 	float *y;
+	size_t y_stride;
+};
+
+/* As dw_f32, for output rows first..first + n - 1. */
+struct ne_dw_lines_f32 {
+	const float *x; /* of input row 0 */
+	struct ne_lines_f32 im;
+	uint32_t first, n, c;
+	const float *w;
+	size_t w_tap_stride;
+	const float *scale, *bias;
+	float lo, hi;
+	float *y; /* of output row 0 */
 	size_t y_stride;
 };
 
@@ -261,6 +297,9 @@ struct ne_kernels {
 	void (*dw_image_s8)(const struct ne_dw_image_s8 *a);
 	uint32_t dw_image_lanes, dw_image_taps, dw_image_elem; /* taps: 1, 2 or 4 */
 	int32_t dw_image_shift;
+
+	void (*conv_lines_f32)(const struct ne_conv_lines_f32 *a);
+	void (*dw_lines_f32)(const struct ne_dw_lines_f32 *a);
 };
 
 enum ne_cpu_flags {

@@ -7,6 +7,7 @@
 #define TILES_5(nb)  TILES_4(nb) TILE(5, nb)
 #define TILES_8(nb)  TILES_6(nb) TILE(7, nb) TILE(8, nb)
 #define TILES_12(nb) TILES_8(nb) TILE(9, nb) TILE(10, nb) TILE(11, nb) TILE(12, nb)
+#define TILES_16(nb) TILES_12(nb) TILE(13, nb) TILE(14, nb) TILE(15, nb) TILE(16, nb)
 
 #define TILE_INLINE TILE_PLAIN static inline __attribute__((always_inline))
 

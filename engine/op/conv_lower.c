@@ -340,6 +340,67 @@ static int lower_s8(struct ne_lower *lw, struct ne_conv *c)
 			     &s, sizeof(s), split.units, split.grain, split.cost, lw->y);
 }
 
+struct lines_args {
+	struct ne_conv_lines_f32 a;
+	struct ne_ref x, y;
+	void (*fn)(const struct ne_conv_lines_f32 *a);
+};
+
+static void run_lines(const struct ne_step *s, const struct ne_frame *f, uint32_t first, uint32_t n)
+{
+	const struct lines_args *c = s->args;
+	struct ne_conv_lines_f32 a = c->a;
+
+	a.x = ne_at(f, c->x);
+	a.y = ne_at(f, c->y);
+	a.first = first;
+	a.n = n;
+	c->fn(&a);
+}
+
+/* One row of pixels, each a window of its own: units are pixels. */
+static void run_flat_lines(const struct ne_step *s, const struct ne_frame *f, uint32_t first,
+			   uint32_t n)
+{
+	const struct lines_args *c = s->args;
+	struct ne_conv_lines_f32 a = c->a;
+
+	a.x = (const float *)ne_at(f, c->x) + (size_t)first * a.ic;
+	a.y = (float *)ne_at(f, c->y) + first * a.y_stride;
+	a.im.w = a.im.ow = (int32_t)n;
+	c->fn(&a);
+}
+
+static int lower_lines(struct ne_lower *lw, const struct ne_conv *c,
+		       const struct ne_channels_f32 *ch)
+{
+	const struct ne_window *w = &c->n->attr.window;
+	struct lines_args s = {.fn = lw->k->conv_lines_f32};
+	bool flat = c->taps == 1 && w->sh == 1 && w->sw == 1 && c->oh == c->x.h && c->ow == c->x.w;
+
+	s.a = (struct ne_conv_lines_f32){
+		.im = {c->x.h, c->x.w, c->oh, c->ow, w->kh, w->kw, w->sh, w->sw, w->dh, w->dw,
+		       w->pad_top, w->pad_left},
+		.n = 1,
+		.ic = c->ic,
+		.oc = c->oc,
+		.w = c->packed->w,
+		.w_tap_stride = c->packed->tap_stride,
+		.w_block_stride = c->packed->block_stride,
+		.scale = ch->scale,
+		.bias = ch->bias,
+		.y_stride = c->oc,
+	};
+	if (flat)
+		s.a.im.h = s.a.im.oh = 1;
+	ne_act_limits_f32(lw->act, &s.a.lo, &s.a.hi);
+	s.x = lw->ref[c->n->in[0]];
+	s.y = lw->ref[lw->y];
+	return ne_lower_step(lw, flat ? run_flat_lines : run_lines, &s, sizeof(s),
+			     flat ? c->n_pix : (size_t)c->oh, flat ? 24 : 1,
+			     (uint64_t)c->n_pix * c->taps * c->ic * c->oc, lw->y);
+}
+
 static int lower_f32(struct ne_lower *lw, struct ne_conv *c)
 {
 	struct conv_f32_args s = {.fn = lw->k->conv_f32, .groups = c->groups};
@@ -350,6 +411,8 @@ static int lower_f32(struct ne_lower *lw, struct ne_conv *c)
 
 	NE_RETURN_IF(pack_weights(lw, c));
 	NE_RETURN_IF(ne_lower_channels_f32(lw, c->n, c->oc * c->groups, c->oc, padded, &ch));
+	if (c->image)
+		return lower_lines(lw, c, &ch);
 	pad = calloc(c->ic, sizeof(*pad));
 	if (!pad)
 		return ne_lower_no_memory(lw, c->n);
@@ -423,7 +486,10 @@ NE_OP_LOWER(conv)
 	c.ic = (uint32_t)c.x.c / c.groups;
 	c.oc = (uint32_t)ne_shape_last(ys) / c.groups;
 	c.packed_taps = c.taps;
-	c.image = x->dtype == NE_S8 && !has_u8_weights(lw, n) && ne_conv_as_image(lw, &c);
+	if (x->dtype == NE_F32)
+		c.image = lw->k->conv_lines_f32 && c.groups == 1 && c.taps <= NE_LINES_TAPS;
+	else
+		c.image = !has_u8_weights(lw, n) && ne_conv_as_image(lw, &c);
 	c.patches = !c.image && c.groups == 1 && c.taps > 1 && !x->group &&
 		    c.x.c <= PATCH_CHANNELS && !has_u8_weights(lw, n);
 	if (c.patches)

@@ -166,6 +166,49 @@ static int lower_f32(struct ne_lower *lw, const struct dw *d, const void *pad)
 			     (uint64_t)d->n_pix * d->taps * d->c, lw->y);
 }
 
+struct dw_lines_args {
+	struct ne_dw_lines_f32 a;
+	struct ne_ref x, y;
+	void (*fn)(const struct ne_dw_lines_f32 *a);
+};
+
+static void run_lines(const struct ne_step *s, const struct ne_frame *f, uint32_t first, uint32_t n)
+{
+	const struct dw_lines_args *c = s->args;
+	struct ne_dw_lines_f32 a = c->a;
+
+	a.x = ne_at(f, c->x);
+	a.y = ne_at(f, c->y);
+	a.first = first;
+	a.n = n;
+	c->fn(&a);
+}
+
+/* f32 straight from the image, where the kernels have that: units are rows. */
+static int lower_lines(struct ne_lower *lw, const struct dw *d, const struct ne_windows *v)
+{
+	struct dw_lines_args s = {.fn = lw->k->dw_lines_f32};
+	const struct ne_window *w = &v->win;
+	struct ne_channels_f32 ch;
+
+	NE_RETURN_IF(ne_lower_channels_f32(lw, d->n, d->c, d->c, d->c, &ch));
+	s.a = (struct ne_dw_lines_f32){
+		.im = {v->x.h, v->x.w, v->oh, v->ow, w->kh, w->kw, w->sh, w->sw, w->dh, w->dw,
+		       w->pad_top, w->pad_left},
+		.c = d->c,
+		.w = d->w,
+		.w_tap_stride = d->full_c,
+		.scale = ch.scale,
+		.bias = ch.bias,
+		.y_stride = d->c,
+	};
+	ne_act_limits_f32(lw->act, &s.a.lo, &s.a.hi);
+	s.x = lw->ref[d->n->in[0]];
+	s.y = lw->ref[lw->y];
+	return ne_lower_step(lw, run_lines, &s, sizeof(s), (size_t)v->oh, 1,
+			     (uint64_t)d->n_pix * d->taps * d->c, lw->y);
+}
+
 NE_OP_LOWER(dwconv)
 {
 	const struct ne_tensor *wt = &lw->g->tensor[n->in[1]];
@@ -186,6 +229,10 @@ NE_OP_LOWER(dwconv)
 	d.n_pix = (uint32_t)w.oh * (uint32_t)w.ow;
 	d.taps = (uint32_t)n->attr.window.kh * (uint32_t)n->attr.window.kw;
 	d.c = (uint32_t)x.c;
+	if (wt->dtype == NE_F32 && lw->k->dw_lines_f32 && d.taps <= NE_LINES_TAPS) {
+		d.w = ne_lower_table(lw, wt->data, wt->bytes);
+		return d.w ? lower_lines(lw, &d, &w) : ne_lower_no_memory(lw, n);
+	}
 	d.windows = &w;
 	d.image = s8 && ne_dw_as_image(lw, &w);
 	if (d.image) {

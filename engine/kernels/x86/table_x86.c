@@ -48,6 +48,8 @@ static void init_avx2(struct ne_kernels *k)
 	k->dw_s8 = ne_dw_s8_avx2;
 	k->dw_f32 = ne_dw_f32_avx2;
 	k->mel_f32 = ne_mel_f32_avx2;
+	k->conv_lines_f32 = ne_conv_lines_f32_avx2;
+	k->dw_lines_f32 = ne_dw_lines_f32_avx2;
 	k->maxpool_s8 = ne_maxpool_s8_avx2;
 	k->maxpool_f32 = ne_maxpool_f32_avx2;
 	k->avgpool_s8 = ne_avgpool_s8_avx2;
@@ -96,6 +98,8 @@ static void init_avx512vnni(struct ne_kernels *k)
 	k->conv_f32 = ne_conv_f32_avx512vnni;
 	k->dw_s8 = ne_dw_s8_avx512vnni;
 	k->dw_f32 = ne_dw_f32_avx512vnni;
+	k->conv_lines_f32 = ne_conv_lines_f32_avx512vnni;
+	k->dw_lines_f32 = ne_dw_lines_f32_avx512vnni;
 	k->maxpool_f32 = ne_maxpool_f32_avx512vnni;
 	k->avgpool_f32 = ne_avgpool_f32_avx512vnni;
 	k->add_s8 = ne_add_s8_avx512vnni;
