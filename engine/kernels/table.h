@@ -149,8 +149,8 @@ struct ne_conv_lines_f32 {
 	const float *w;
 	size_t w_tap_stride, w_block_stride;
 	const float *scale, *bias;
-	float lo, hi;
-	float *y; /* of output row 0 */
+	float slope, lo, hi; /* as in conv_f32 */
+	float *y;            /* of output row 0 */
 	size_t y_stride;
 };
 

@@ -394,6 +394,8 @@ static int lower_lines(struct ne_lower *lw, const struct ne_conv *c,
 	if (flat)
 		s.a.im.h = s.a.im.oh = 1;
 	ne_act_limits_f32(lw->act, &s.a.lo, &s.a.hi);
+	s.a.lo = fmaxf(s.a.lo, lw->floor);
+	s.a.slope = lw->slope;
 	s.x = lw->ref[c->n->in[0]];
 	s.y = lw->ref[lw->y];
 	return ne_lower_step(lw, flat ? run_flat_lines : run_lines, &s, sizeof(s),

@@ -115,7 +115,7 @@ static void window(const struct shape *s, const float *x, const float *w, bool d
 /* What either kernel takes besides the weights. */
 struct common {
 	float *x, *scale, *bias, *y, *want, *w;
-	float lo, hi;
+	float slope, lo, hi;
 	double *bound;
 };
 
@@ -129,6 +129,7 @@ static void draw_common(struct check *c, const struct shape *s, size_t padded_oc
 	v->bias = check_input(c, padded_oc * 4, 64);
 	v->lo = clamped ? 0.0f : -INFINITY;
 	v->hi = clamped ? 6.0f : INFINITY;
+	v->slope = check_one_in(c, 3) ? 0.2f : 0.0f;
 	v->w = malloc(n_w * 4);
 	v->bound = malloc(s->oc * sizeof(*v->bound));
 	if (!v->w || !v->bound)
@@ -156,6 +157,8 @@ static bool compare(struct check *c, const struct shape *s, const struct common 
 
 				window(s, v->x, v->w, depthwise, (int32_t)oy, ox, o, &sum, &size);
 				y = (double)v->scale[o] * sum + (double)v->bias[o];
+				if (!depthwise && v->slope > 0 && y < 0)
+					y *= (double)v->slope;
 				v->bound[o] = (16 + sqrt(k)) * (double)FLT_EPSILON *
 					      (fabs((double)v->scale[o]) * size +
 					       fabs((double)v->bias[o]));
@@ -191,6 +194,7 @@ static void draw_conv(struct check *c, const struct shape *s, struct common *v,
 		.w = packed,
 		.scale = v->scale,
 		.bias = v->bias,
+		.slope = v->slope,
 		.lo = v->lo,
 		.hi = v->hi,
 		.y = v->y,

@@ -8,8 +8,7 @@
  *   MAX_NB, MAX_MR              blocks and pixels of the largest tiles
  *   MR(nb)                      pixels of the tallest tile of nb blocks
  *   TILE_LIST                   TILE(mr, nb) for every tile that there is
- *   vec_zero(), vec_load(p), vec_set1(p), vec_fma(a, b, c), vec_add(a, b)
- *   vec_finish(v, scale, bias, lo, hi)
+ *   vec_zero(), vec_load(p), vec_set1(p), vec_fma(a, b, c), vec_add(a, b), vec_mul, vec_min, vec_max
  *   vec_store(p, v, n)          the first n floats, 1..LANES
  */
 #include "engine/kernels/tile.h"
@@ -74,12 +73,42 @@ struct lines_runs {
 	size_t w[NE_LINES_TAPS];
 };
 
+/* Scale, bias, slope and limits; @o: the first output channel. */
+TILE_INLINE void lines_store(const struct ne_conv_lines_f32 *a, vec *acc, float *y, size_t ys,
+			     uint32_t o, const int mr, const int nb)
+{
+	const uint32_t left = a->oc - o - (uint32_t)(nb - 1) * LANES;
+	const vec lo = vec_set1(&a->lo), hi = vec_set1(&a->hi);
+
+	TILE_UNROLL
+	for (int v = 0; v < nb; v++) {
+		const vec scale = vec_load(a->scale + o + v * LANES);
+		const vec bias = vec_load(a->bias + o + v * LANES);
+
+		TILE_UNROLL
+		for (int i = 0; i < mr; i++)
+			acc[i * nb + v] = vec_fma(acc[i * nb + v], scale, bias);
+	}
+	if (a->slope > 0) {
+		const vec slope = vec_set1(&a->slope);
+
+		TILE_UNROLL
+		for (int i = 0; i < mr * nb; i++)
+			acc[i] = vec_max(acc[i], vec_mul(acc[i], slope));
+	}
+	TILE_UNROLL
+	for (int i = 0; i < mr * nb; i++)
+		vec_store(y + (size_t)(i / nb) * ys + i % nb * LANES,
+			  vec_min(vec_max(acc[i], lo), hi),
+			  i % nb == nb - 1 && left < LANES ? left : LANES);
+}
+
 TILE_INLINE void lines_tile(const struct ne_conv_lines_f32 *a, const struct lines_runs *runs,
 			    const float *x, size_t xs, float *y, size_t ys, uint32_t block,
 			    const int mr, const int nb)
 {
 	const int ways = TILE_WAYS(mr, nb);
-	const uint32_t o = block * LANES, left = a->oc - o - (uint32_t)(nb - 1) * LANES;
+	const uint32_t o = block * LANES;
 	const float *w = a->w + block * a->w_block_stride;
 	vec acc[TILE_MAX_ACC];
 
@@ -92,17 +121,7 @@ TILE_INLINE void lines_tile(const struct ne_conv_lines_f32 *a, const struct line
 	TILE_UNROLL
 	for (int i = mr * nb; i < ways * mr * nb; i++)
 		acc[i % (mr * nb)] = vec_add(acc[i % (mr * nb)], acc[i]);
-	y += o;
-	TILE_UNROLL
-	for (int v = 0; v < nb; v++) {
-		const float *scale = a->scale + o + v * LANES, *bias = a->bias + o + v * LANES;
-
-		TILE_UNROLL
-		for (int i = 0; i < mr; i++)
-			vec_store(y + (size_t)i * ys + v * LANES,
-				  vec_finish(acc[i * nb + v], scale, bias, a->lo, a->hi),
-				  v == nb - 1 && left < LANES ? left : LANES);
-	}
+	lines_store(a, acc, y + o, ys, o, mr, nb);
 }
 
 typedef void lines_tile_fn(const struct ne_conv_lines_f32 *a, const struct lines_runs *runs,

@@ -34,10 +34,19 @@ static inline __m256 vec_add(__m256 a, __m256 b)
 	return _mm256_add_ps(a, b);
 }
 
-static inline __m256 vec_finish(__m256 v, const float *scale, const float *bias, float lo, float hi)
+static inline __m256 vec_mul(__m256 a, __m256 b)
 {
-	v = _mm256_fmadd_ps(v, _mm256_load_ps(scale), _mm256_load_ps(bias));
-	return _mm256_min_ps(_mm256_max_ps(v, _mm256_set1_ps(lo)), _mm256_set1_ps(hi));
+	return _mm256_mul_ps(a, b);
+}
+
+static inline __m256 vec_min(__m256 a, __m256 b)
+{
+	return _mm256_min_ps(a, b);
+}
+
+static inline __m256 vec_max(__m256 a, __m256 b)
+{
+	return _mm256_max_ps(a, b);
 }
 
 static inline void vec_store(float *p, __m256 v, uint32_t n)

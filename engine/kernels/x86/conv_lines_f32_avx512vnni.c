@@ -34,10 +34,19 @@ static inline __m512 vec_add(__m512 a, __m512 b)
 	return _mm512_add_ps(a, b);
 }
 
-static inline __m512 vec_finish(__m512 v, const float *scale, const float *bias, float lo, float hi)
+static inline __m512 vec_mul(__m512 a, __m512 b)
 {
-	v = _mm512_fmadd_ps(v, _mm512_load_ps(scale), _mm512_load_ps(bias));
-	return _mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(lo)), _mm512_set1_ps(hi));
+	return _mm512_mul_ps(a, b);
+}
+
+static inline __m512 vec_min(__m512 a, __m512 b)
+{
+	return _mm512_min_ps(a, b);
+}
+
+static inline __m512 vec_max(__m512 a, __m512 b)
+{
+	return _mm512_max_ps(a, b);
 }
 
 static inline void vec_store(float *p, __m512 v, uint32_t n)
