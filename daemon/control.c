@@ -172,6 +172,7 @@ static cJSON *describe_model(const struct model *m)
 	cJSON_AddNumberToObject(o, "generation", v->generation);
 	cJSON_AddNumberToObject(o, "file_bytes", (double)v->file_bytes);
 	cJSON_AddNumberToObject(o, "packed_bytes", (double)ne_program_packed_bytes(v->program));
+	cJSON_AddNumberToObject(o, "stream_bytes", (double)ne_program_state_bytes(v->program));
 	cJSON_AddNumberToObject(o, "exits", v->n_exit);
 	cJSON_AddNumberToObject(o, "users", m->users);
 	cJSON_AddNumberToObject(o, "in_bytes", (double)v->io.in_bytes);

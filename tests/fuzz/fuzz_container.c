@@ -8,6 +8,7 @@
 
 #include <neap/model.h>
 
+#include "engine/model/stream.h"
 #include "engine/run/run.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/container_models.h"
@@ -68,6 +69,25 @@ static void run_model(const struct ne_model *m)
 	ne_program_free(p);
 }
 
+/* Whatever its graph is: refused with a reason, or a model that runs. */
+static void stream_model(const struct ne_model *m, size_t seed)
+{
+	struct ne_stream_options o = {
+		.axis = (int32_t)(seed % 4),
+		.step = 1 + (int32_t)(seed / 4 % 3),
+		.whole = seed / 12 % 2,
+	};
+	struct ne_error err = {""};
+	struct ne_model *s;
+
+	if (ne_stream_model(m, &o, &s, NULL, &err) < 0) {
+		FUZZ_ASSERT(err.text[0]);
+		return;
+	}
+	run_model(s);
+	ne_model_free(s);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct ne_model *m, *again;
@@ -84,6 +104,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	ne_model_free(again);
 	free(file);
 	run_model(m);
+	stream_model(m, size);
 	ne_model_free(m);
 	return 0;
 }

@@ -2,6 +2,7 @@
 /* Post-training quantisation: what becomes s8, which scales, and how far the answers move. */
 #include "tests/unit/run_graph.h"
 
+#include "engine/run/run.h"
 #include "tools/neap/compress/quantise/internal.h"
 
 #include <math.h>
@@ -372,10 +373,76 @@ static void wrong_calls_are_refused(void **state)
 	samples_done(&d);
 }
 
+/* y = relu(conv(x) + half of what conv(y) was before): a network with a memory. */
+static struct ne_model *recurrent(void)
+{
+	struct ne_attr relu = {.groups = 1, .act = NE_ACT_RELU};
+	uint32_t x, y, before;
+	struct ne_shape kept = SHAPE(1, 8, 8, 16);
+	struct ne_model *m;
+	struct ne_graph g;
+
+	ne_graph_init(&g);
+	x = b_conv(&g, b_input(&g, SHAPE(1, 8, 8, 3)), 16, 3, 1, 1);
+	before = (uint32_t)ne_graph_add_tensor(&g, "before", NE_F32, &kept);
+	y = B_NODE(&g, NE_OP_ADD, &relu, x, before);
+	x = b_conv(&g, y, 16, 1, 1, 0);
+	x = B_NODE(&g, NE_OP_TANH, NULL, x);
+	assert_true(ne_graph_add_state(&g, before, x, NE_NONE) >= 0);
+	b_exit(&g, b_dense(&g, B_NODE(&g, NE_OP_GLOBALPOOL, NULL, y), 5));
+	m = model_of_graph(&g);
+	ne_graph_done(&g);
+	return m;
+}
+
+/* Runs @m on all samples as one stream; outputs one after the other, freed with free(). */
+static float *run_stream(const struct ne_model *m, const struct data_set *d)
+{
+	float *out = calloc(d->n * 5, sizeof(*out));
+	struct ne_error err = {""};
+	struct ne_program *p;
+	struct ne_context *c;
+
+	assert_non_null(out);
+	if (ne_program_new(m, NULL, &p, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_int_equal(ne_context_new(p, 1, &c), 0);
+	for (size_t i = 0; i < d->n; i++)
+		assert_int_equal(ne_run(p, c, 0,
+					(const void *[]){(const char *)d->x + i * d->sample_bytes},
+					(void *[]){out + 5 * i}, NULL, NULL),
+				 0);
+	ne_context_free(c);
+	ne_program_free(p);
+	return out;
+}
+
+/* What is kept stays f32, however long the stream. */
+static void states_stay_real(void **state)
+{
+	struct data_set d = samples_of(NE_F32, SHAPE(8, 8, 3), 64);
+	struct ne_model *f32 = recurrent(), *s8 = quantised(f32, &d, NULL);
+	float *a = run_stream(f32, &d), *b = run_stream(s8, &d);
+
+	(void)state;
+	assert_int_equal(s8->graph.n_state, 1);
+	assert_int_equal(s8->graph.tensor[s8->graph.state[0].in].dtype, NE_F32);
+	assert_true(count(&s8->graph, NE_OP_QUANTISE) > 0);
+	if (quality(a, b, d.n * 5) < 30 || quality(a + 300, b + 300, 20) < 30)
+		fail_msg("%.1f dB, %.1f at the end", quality(a, b, d.n * 5),
+			 quality(a + 300, b + 300, 20));
+	free(a);
+	free(b);
+	ne_model_free(s8);
+	ne_model_free(f32);
+	samples_done(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(answers_stay_close),
+		cmocka_unit_test(states_stay_real),
 		cmocka_unit_test(softmax_and_outputs_stay_f32),
 		cmocka_unit_test(scales_are_shared_and_relu_uses_the_whole_range),
 		cmocka_unit_test(bytes_become_s8_by_a_shift),
