@@ -169,6 +169,22 @@ static void tell(const struct ne_graph *g, const struct ne_track *t, const struc
 	}
 }
 
+/* Do outputs give new rows alone at some exits and all rows at others? Their shapes must agree. */
+static bool exits_differ(const struct ne_graph *g, const struct ne_track *t)
+{
+	for (uint32_t e = 1; e < g->n_exit; e++)
+		for (uint32_t k = 0; k < g->exit[e].n_out; k++) {
+			const struct ne_track *x = &t[g->exit[0].out[k]],
+					      *y = &t[g->exit[e].out[k]];
+			bool slides = x->motion == NE_SLIDES;
+
+			if (slides != (y->motion == NE_SLIDES) ||
+			    (slides && (x->axis != y->axis || x->fresh != y->fresh)))
+				return true;
+		}
+	return false;
+}
+
 static int make(const struct ne_model *m, const struct ne_stream_options *o, struct ne_track first,
 		struct ne_track *t, struct ne_node_track *n, struct ne_model **ret,
 		struct ne_stream_summary *u, struct ne_error *err)
@@ -176,12 +192,17 @@ static int make(const struct ne_model *m, const struct ne_stream_options *o, str
 	const struct ne_graph *g = &m->graph;
 	struct ne_stream_graph built;
 	struct ne_model *s = ne_model_new();
+	bool whole = o->whole;
 	int r;
 
 	if (!s)
 		return ne_fail(err, ENOMEM, "out of memory");
-	ne_stream_follow(g, o->input, first, o->whole, t, n);
-	r = ne_stream_build(g, t, n, o->whole, &built, err);
+	ne_stream_follow(g, o->input, first, whole, t, n);
+	if (!whole && exits_differ(g, t)) {
+		whole = true;
+		ne_stream_follow(g, o->input, first, whole, t, n);
+	}
+	r = ne_stream_build(g, t, n, whole, &built, err);
 	if (r < 0) {
 		ne_model_free(s);
 		return r;

@@ -16,7 +16,9 @@ struct ne_stream_options {
 	uint32_t input; /* graph input that slides; the others are given whole in each run */
 	int32_t axis;   /* its axis of time; 0 = the first after the batch that is longer than 1 */
 	int32_t step;   /* rows that are new in each run: 1 to one less than the window's length */
-	bool whole;     /* outputs that slide are given whole; else their new rows alone */
+	/* Outputs that slide are given whole; else their new rows alone, unless an exit's do not slide as
+	 * the others' do: then all are given whole. */
+	bool whole;
 	/* Told of each node that is computed over its whole window, and why. May be NULL. */
 	void (*node)(void *user, const char *name, const char *op, const char *why);
 	void *user;

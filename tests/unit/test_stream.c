@@ -296,6 +296,31 @@ static void test_odd_step(void **state)
 	ne_model_free(m);
 }
 
+/* Exits of 6 rows, one that slides and one that a softmax over time ends: both are given whole. */
+static void test_exits(void **state)
+{
+	struct ne_attr soft = {.groups = 1, .axis = 1};
+	struct ne_stream_options o = {.step = 1};
+	struct ne_stream_summary u;
+	struct ne_model *m, *s;
+	struct ne_graph g;
+	uint32_t x;
+
+	(void)state;
+	ne_graph_init(&g);
+	x = b_dense(&g, b_input(&g, SHAPE(1, 6, 4)), 3);
+	b_exit(&g, x);
+	b_exit(&g, B_NODE(&g, NE_OP_SOFTMAX, &soft, x));
+	m = model_of_graph(&g);
+	s = stream_of(m, &o, &u);
+	for (uint32_t e = 0; e < 2; e++)
+		assert_int_equal(s->graph.tensor[s->graph.exit[e].out[0]].shape.dim[1], 6);
+	assert_int_equal(u.sliding, 1);
+	ne_model_free(m);
+	ne_model_free(s);
+	ne_graph_done(&g);
+}
+
 static void refused(const struct ne_model *m, struct ne_stream_options o, const char *why)
 {
 	struct ne_error err = {""};
@@ -332,6 +357,7 @@ int main(void)
 		cmocka_unit_test_prestate(test_random, &s8),
 		cmocka_unit_test(test_rows),
 		cmocka_unit_test(test_odd_step),
+		cmocka_unit_test(test_exits),
 		cmocka_unit_test(test_refused),
 	};
 
