@@ -92,17 +92,27 @@ static int work(struct stream *s, struct ne_error *err)
 	return ne_container_save(s->output, s->s, pack, err);
 }
 
+/* MACs of the level that has most. */
+static uint64_t most_macs(const struct ne_model *m)
+{
+	uint64_t most = 0;
+
+	for (uint32_t i = 0; i < m->n_level; i++)
+		most = NE_MAX(most, m->level[i].macs);
+	return most;
+}
+
 static void report(const struct stream *s)
 {
-	const struct ne_level *from = &s->m->level[s->m->n_level - 1];
-	const struct ne_level *to = &s->s->level[s->s->n_level - 1];
+	uint64_t from = most_macs(s->m), to = most_macs(s->s);
 
 	printf("%s: %d of %d rows along axis %d in each run\n", s->output, s->u.step, s->u.window,
 	       s->u.axis);
 	printf("%u of %u operators for the new rows alone, %u values kept\n", s->u.sliding,
 	       s->u.nodes, s->u.states);
-	printf("%" PRIu64 " MACs a run, %.1f %% of %" PRIu64 "\n", to->macs,
-	       from->macs ? 100 * (double)to->macs / (double)from->macs : 100.0, from->macs);
+	printf("%" PRIu64 " MACs a run%s, %.1f %% of %" PRIu64 "\n", to,
+	       s->m->n_level > 1 ? " at most" : "", from ? 100 * (double)to / (double)from : 100.0,
+	       from);
 	printf("the full model's answers from run %u on\n", s->u.fill);
 }
 
