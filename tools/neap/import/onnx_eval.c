@@ -59,6 +59,24 @@ static int run(struct onnx *o, const struct ne_model *m, struct onnx_const **c)
 	return r < 0 ? ne_fail(o->err, -r, "no memory to work out constants") : 0;
 }
 
+/* Elements written and multiply-accumulates: what a file may make an import work out. */
+#define WORK_MAX ((uint64_t)1 << 28)
+
+static int check_work(struct onnx *o, const onnx_node *n, const struct ne_model *m)
+{
+	const struct ne_graph *g = &m->graph;
+	uint64_t work = ne_model_macs(m, 0, 0);
+
+	for (uint32_t i = 0; i < g->n_node && work <= WORK_MAX; i++)
+		for (uint32_t k = 0; k < g->node[i].n_out; k++)
+			work += ne_shape_elements(&g->tensor[g->node[i].out[k]].shape);
+	if (work > WORK_MAX)
+		return onnx_fail(o, n, E2BIG,
+				 "a constant that takes more than %llu steps to work out",
+				 (unsigned long long)WORK_MAX);
+	return 0;
+}
+
 /* Gives the outputs their values; what was made of them in the graph is forgotten. */
 static int evaluate(struct onnx *o, const onnx_node *n, struct ne_model *m)
 {
@@ -74,6 +92,8 @@ static int evaluate(struct onnx *o, const onnx_node *n, struct ne_model *m)
 		r = ne_graph_compact(&m->graph, o->err);
 	if (r >= 0)
 		r = ne_model_add_default_levels(m, o->err);
+	if (r >= 0)
+		r = check_work(o, n, m);
 	if (r >= 0)
 		r = run(o, m, c);
 	for (uint32_t i = 0; i < out.n; i++) {
