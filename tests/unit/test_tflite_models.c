@@ -11,6 +11,7 @@
 
 #include "engine/model/container.h"
 #include "tools/neap/data/data.h"
+#include "tools/neap/data/microfrontend.h"
 #include "tools/neap/import/tflite.h"
 
 #include <math.h>
@@ -388,26 +389,61 @@ static void test_mobilenet(void **state)
 	assert_layers("mobilenet_v1_0.25_128_quant", &c);
 }
 
-/* No recordings of its features are in the data: random ones, each layer by both rules. */
+#define SPEECH_FRAMES 49
+#define SPEECH_HOP    320 /* 20 ms: every other frame of the wake words' */
+
+/* A second of speech as the model takes it. */
+static void speech_as_input(const struct ne_io *io, struct micro_frontend *f, const int16_t *clip,
+			    int8_t *in)
+{
+	float v[MICRO_CHANNELS];
+
+	micro_frontend_reset(f);
+	for (int t = 0; t < SPEECH_FRAMES; t++) {
+		micro_frontend_frame(f, clip + (size_t)t * SPEECH_HOP, v);
+		for (int k = 0; k < MICRO_CHANNELS; k++)
+			*in++ = (int8_t)NE_CLAMP(rintf(v[k] * MICRO_SCALE / io->quant.scale) +
+							 (float)io->quant.zero,
+						 -128.0f, 127.0f);
+	}
+}
+
+/* Silence, unknown, yes, no: on the clips of "yes" and "no", through the front end. */
 static void test_micro_speech(void **state)
 {
+	struct micro_frontend *f = micro_frontend_new();
+	int8_t in[SPEECH_FRAMES * MICRO_CHANNELS];
 	struct layer_check c = {0};
+	struct ne_error err = {""};
+	size_t n = 0, right = 0;
+	struct data_set d;
 	struct runner r;
-	uint32_t seed = 1;
+	char spec[8300];
 
 	(void)state;
+	snprintf(spec, sizeof(spec), "audio:%s,%s", tiny_need("speech-commands/dev.tar"),
+		 tiny_need("speech-commands/dev.csv"));
+	if (data_open(spec, &d, &err) < 0)
+		fail_msg("%s", err.text);
 	open_runner("micro_speech_quantized", &r);
-	assert_int_equal(r.n_out, 4);
-	for (int k = 0; k < 20; k++) {
-		int8_t in[49 * 40];
+	assert_int_equal(ne_program_input(r.p, 0)->bytes, sizeof(in));
+	for (size_t i = 0; i < d.n; i++) {
+		const char *class = d.class_name[d.y[i]];
+		int32_t want = !strcmp(class, "yes") ? 2 : !strcmp(class, "no") ? 3 : -1;
 
-		for (size_t i = 0; i < sizeof(in); i++) {
-			seed = seed * 1664525u + 1013904223u;
-			in[i] = (int8_t)(seed >> 24);
-		}
-		layer_check_run(r.m, (const void *[]){in}, &r.out, &c);
+		if (want < 0)
+			continue;
+		speech_as_input(ne_program_input(r.p, 0), f, data_sample(&d, i), in);
+		right += answer(&r, in) == want;
+		if (n++ % 25 == 0)
+			layer_check_run(r.m, (const void *[]){in}, &r.out, &c);
 	}
+	print_message("micro_speech_quantized: %zu of %zu yes and no right\n", right, n);
+	assert_true(n >= 400);
+	assert_true(right * 100 >= 85 * n);
 	close_runner(&r);
+	data_close(&d);
+	micro_frontend_free(f);
 	assert_layers("micro_speech_quantized", &c);
 }
 
