@@ -34,6 +34,17 @@ enum {
 	TANH = 28,
 	PAD = 34,
 	GATHER = 36,
+	DEPTH_TO_SPACE = 5,
+	SPACE_TO_DEPTH = 26,
+	LOG_SOFTMAX = 50,
+	ARG_MAX = 56,
+	L2_NORMALIZATION = 11,
+	TILE = 69,
+	RESIZE_NEAREST = 97,
+	MIRROR_PAD = 100,
+	REVERSE = 105,
+	BATCH_MATMUL = 126,
+	BROADCAST_TO = 130,
 	TRANSPOSE = 39,
 	MEAN = 40,
 	SUB = 41,
@@ -597,6 +608,129 @@ static void test_variables(void **state)
 	}
 }
 
+/* Results whose places come from the definition: each is a list of positions in 0..15. */
+static void test_positions(void **state)
+{
+	static const int32_t twice[2] = {1, 2}, last[1] = {-1}, pads[4] = {0, 0, 2, 1},
+			     to[2] = {3, 2};
+	static const int32_t size[2] = {4, 2};
+	static const struct {
+		int code, rank, out_rank;
+		int32_t dim[4];
+		const int32_t *arg;
+		int n_arg, arg_rank;
+		struct tb_option option;
+		int32_t out[4];
+		float want[16];
+	} c[] = {
+		{TILE,
+		 2,
+		 2,
+		 {2, 2},
+		 twice,
+		 2,
+		 1,
+		 {0, 0, 0, NULL},
+		 {2, 4},
+		 {0, 1, 0, 1, 2, 3, 2, 3}},
+		{REVERSE, 2, 2, {2, 3}, last, 1, 1, {0, 0, 0, NULL}, {2, 3}, {2, 1, 0, 5, 4, 3}},
+		{MIRROR_PAD, 2, 2, {1, 3}, pads, 4, 2, {0, 1, 0, NULL}, {1, 6}, {2, 1, 0, 1, 2, 1}},
+		{MIRROR_PAD, 2, 2, {1, 3}, pads, 4, 2, {0, 1, 1, NULL}, {1, 6}, {1, 0, 0, 1, 2, 2}},
+		{BROADCAST_TO, 1, 2, {2}, to, 2, 1, {0, 0, 0, NULL}, {3, 2}, {0, 1, 0, 1, 0, 1}},
+		{RESIZE_NEAREST,
+		 4,
+		 4,
+		 {1, 2, 1, 1},
+		 size,
+		 2,
+		 1,
+		 {0, 0, 0, NULL},
+		 {1, 4, 2, 1},
+		 {0, 0, 0, 0, 1, 1, 1, 1}},
+		{DEPTH_TO_SPACE,
+		 4,
+		 4,
+		 {1, 1, 2, 4},
+		 NULL,
+		 0,
+		 0,
+		 {0, 4, 2, NULL},
+		 {1, 2, 4, 1},
+		 {0, 1, 4, 5, 2, 3, 6, 7}},
+		{SPACE_TO_DEPTH,
+		 4,
+		 4,
+		 {1, 2, 4, 1},
+		 NULL,
+		 0,
+		 0,
+		 {0, 4, 2, NULL},
+		 {1, 1, 2, 4},
+		 {0, 1, 4, 5, 2, 3, 6, 7}},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < NE_ARRAY_SIZE(c); i++) {
+		bool has = c[i].arg != NULL;
+		struct tb_tensor t[3] = {{.name = "in", .rank = c[i].rank}};
+		struct tb_op op = {c[i].code,    has ? 2 : 1,   1,
+				   {0, 1},       {has ? 2 : 1}, c[i].option.size != 0,
+				   {c[i].option}};
+		size_t n = 1;
+		float out[16];
+
+		memcpy(t[0].dim, c[i].dim, sizeof(c[i].dim));
+		t[1] = (struct tb_tensor){.name = "arg",
+					  .type = S32,
+					  .rank = c[i].arg_rank,
+					  .dim = {c[i].n_arg},
+					  .data = c[i].arg,
+					  .bytes = 4 * (size_t)c[i].n_arg};
+		if (c[i].arg_rank == 2) {
+			t[1].dim[0] = c[i].n_arg / 2;
+			t[1].dim[1] = 2;
+		}
+		t[has ? 2 : 1] = (struct tb_tensor){.name = "out", .rank = c[i].out_rank};
+		memcpy(t[has ? 2 : 1].dim, c[i].out, sizeof(c[i].out));
+		for (int k = 0; k < c[i].out_rank; k++)
+			n *= (size_t)c[i].out[k];
+		run_one(t, has ? 3 : 2, &op, ramp, out, n * 4);
+		assert_reals(out, c[i].want, n);
+	}
+}
+
+static void test_classifier_ends(void **state)
+{
+	static const int32_t axis[1] = {-1};
+	static const struct tb_tensor places[] = {REAL("in", 2, {2, 3}),
+						  CONST("axis", S32, axis, 0, {0}),
+						  {"out", S32, 1, {2}, NULL, 0, 0, NULL, 0, 0, 0}};
+	static const struct tb_tensor same[] = {REAL("in", 2, {1, 3}), REAL("out", 2, {1, 3})};
+	static const struct tb_tensor gram[] = {REAL("in", 3, {1, 2, 3}),
+						REAL("out", 3, {1, 2, 2})};
+	static const struct tb_op arg_max = {ARG_MAX, 2, 1, {0, 1}, {2}, 0, {{0, 0, 0, NULL}}};
+	static const struct tb_op log_softmax = {LOG_SOFTMAX, 1, 1, {0}, {1}, 0, {{0, 0, 0, NULL}}};
+	static const struct tb_op l2 = {L2_NORMALIZATION, 1, 1, {0}, {1}, 0, {{0, 0, 0, NULL}}};
+	static const struct tb_op matmul = {BATCH_MATMUL, 2, 1, {0, 0}, {1}, 1, {{1, 1, 1, NULL}}};
+	static const float in[6] = {3, 0, -4, 1, 2, 2}, grams[4] = {25, -5, -5, 9};
+	static const float unit[3] = {0.6f, 0, -0.8f};
+	float out[4], want[3];
+	int32_t at[2];
+
+	(void)state;
+	run_one(places, 3, &arg_max, in, at, sizeof(at));
+	assert_int_equal(at[0], 0);
+	assert_int_equal(at[1], 1);
+	for (int i = 0; i < 3; i++)
+		want[i] = in[i] - logf(expf(3) + 1 + expf(-4));
+	run_one(same, 2, &log_softmax, in, out, 12);
+	assert_reals(out, want, 3);
+	run_one(same, 2, &l2, in, out, 12);
+	assert_reals(out, unit, 3);
+	run_one(gram, 2, &matmul, in, out, 16);
+	assert_reals(out, grams, 4);
+}
+
 /* One step of an LSTM of two cells, from the definition; gates input, forget, cell, output. */
 struct lstm_weights {
 	float w[4][2 * 3], r[4][2 * 2], b[4][2];
@@ -1116,6 +1250,8 @@ int main(void)
 		cmocka_unit_test(test_families),
 		cmocka_unit_test(test_shape_arithmetic),
 		cmocka_unit_test(test_variables),
+		cmocka_unit_test(test_positions),
+		cmocka_unit_test(test_classifier_ends),
 		cmocka_unit_test(test_lstm),
 		cmocka_unit_test(test_quantised_io),
 		cmocka_unit_test(test_u8_weights),

@@ -7,6 +7,7 @@
 #include <string.h>
 
 enum { DENSE_ACT, DENSE_FORMAT, DENSE_KEEP_DIMS };
+enum { MATMUL_ADJ_X, MATMUL_ADJ_Y };
 
 /* ---- weights ---- */
 
@@ -211,4 +212,41 @@ int tflite_fully_connected(struct tflite *t, const struct tflite_node *n)
 	NE_RETURN_IF(tflite_bias(t, n, id, &in[2]));
 	return tflite_set_out_act(t, n, NE_OP_DENSE, &attr, in[2] == NE_NONE ? 2 : 3, in,
 				  fb_s8(&n->opt, DENSE_ACT, 0));
+}
+
+/* ---- products of two computed matrices, in f32 ---- */
+
+static int swap_last(struct tflite *t, const struct tflite_node *n, int x)
+{
+	struct ne_attr attr = {.groups = 1};
+	uint32_t in = (uint32_t)x, rank;
+
+	if (x < 0)
+		return x;
+	rank = tflite_shape_of(t, x)->rank;
+	if (rank < 2)
+		return tflite_fail(t, n, EINVAL, "a matrix of rank %u", rank);
+	for (uint32_t i = 0; i < rank; i++)
+		attr.perm[i] = (int32_t)i;
+	attr.perm[rank - 1] = (int32_t)rank - 2;
+	attr.perm[rank - 2] = (int32_t)rank - 1;
+	return tflite_emit(t, n, NE_OP_TRANSPOSE, &attr, 1, &in, (struct ne_quant){0});
+}
+
+int tflite_batch_matmul(struct tflite *t, const struct tflite_node *n)
+{
+	struct ne_attr attr = {.groups = 1};
+	uint32_t in[2];
+	int a = tflite_in_real(t, n, 0), b = tflite_in_real(t, n, 1);
+
+	if (fb_bool(&n->opt, MATMUL_ADJ_X))
+		a = swap_last(t, n, a);
+	if (fb_bool(&n->opt, MATMUL_ADJ_Y))
+		b = swap_last(t, n, b);
+	if (a < 0 || b < 0)
+		return a < 0 ? a : b;
+	in[0] = (uint32_t)a;
+	in[1] = (uint32_t)b;
+	return tflite_set_out(t, n, 0,
+			      tflite_emit(t, n, NE_OP_MATMUL, &attr, 2, in, (struct ne_quant){0}));
 }

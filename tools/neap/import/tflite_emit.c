@@ -69,6 +69,15 @@ int tflite_emit(struct tflite *t, const struct tflite_node *n, enum ne_op op,
 	return emit_typed(t, n, op, attr, n_in, in, &y);
 }
 
+int tflite_emit_as(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		   const struct ne_attr *attr, uint32_t n_in, const uint32_t *in,
+		   enum ne_dtype type)
+{
+	struct output y = {.type = type, .guess = *tflite_shape_of(t, (int)in[0])};
+
+	return emit_typed(t, n, op, attr, n_in, in, &y);
+}
+
 int tflite_emit_unary(struct tflite *t, const struct tflite_node *n, enum ne_op op, int x,
 		      struct ne_quant q)
 {

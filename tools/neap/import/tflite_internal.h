@@ -136,6 +136,8 @@ int tflite_axis(struct tflite *t, const struct tflite_node *n, int64_t axis, uin
 /* Output @i is graph tensor @id (which may be a negative errno): its shape must be the declared one.
  * An f32 value is quantised where the file says that the output is. */
 int tflite_set_out(struct tflite *t, const struct tflite_node *n, uint32_t i, int id);
+/* The same where the file may add or drop axes of 1. */
+int tflite_set_reshaped(struct tflite *t, const struct tflite_node *n, uint32_t i, int id);
 /* @act (enum tflite_act) of @x as a node of its own; @x where there is none. */
 int tflite_activate(struct tflite *t, const struct tflite_node *n, int x, int act);
 /* The same for @op with activation @act (enum tflite_act) after it: fused or a node of its own. The
@@ -150,6 +152,10 @@ const struct ne_shape *tflite_shape_of(const struct tflite *t, int id);
 /* @q: quantisation of the output, whose type follows: s8, or f32 where its scale is 0. */
 int tflite_emit(struct tflite *t, const struct tflite_node *n, enum ne_op op,
 		const struct ne_attr *attr, uint32_t n_in, const uint32_t *in, struct ne_quant q);
+/* The same for an output of a type of integers that stand for themselves. */
+int tflite_emit_as(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		   const struct ne_attr *attr, uint32_t n_in, const uint32_t *in,
+		   enum ne_dtype type);
 int tflite_emit_unary(struct tflite *t, const struct tflite_node *n, enum ne_op op, int x,
 		      struct ne_quant q);
 int tflite_emit_reshape(struct tflite *t, const struct tflite_node *n, int x,
@@ -197,13 +203,19 @@ TFLITE_OP(conv_2d);
 TFLITE_OP(depthwise_conv_2d);
 TFLITE_OP(average_pool_2d);
 TFLITE_OP(max_pool_2d);
+/* tflite_reduce.c */
 TFLITE_OP(mean);
 TFLITE_OP(sum);
 TFLITE_OP(reduce_max);
 TFLITE_OP(reduce_min);
 TFLITE_OP(reduce_prod);
+TFLITE_OP(arg_max);
+TFLITE_OP(arg_min);
+TFLITE_OP(log_softmax);
+TFLITE_OP(l2_normalization);
 /* tflite_dense.c */
 TFLITE_OP(fully_connected);
+TFLITE_OP(batch_matmul);
 /* tflite_element.c */
 TFLITE_OP(add);
 TFLITE_OP(sub);
@@ -244,6 +256,8 @@ TFLITE_OP(concatenation);
 TFLITE_OP(reshape);
 TFLITE_OP(pad);
 TFLITE_OP(transpose);
+TFLITE_OP(depth_to_space);
+TFLITE_OP(space_to_depth);
 /* tflite_slice.c */
 TFLITE_OP(strided_slice);
 TFLITE_OP(slice);
@@ -251,7 +265,13 @@ TFLITE_OP(split);
 TFLITE_OP(split_v);
 TFLITE_OP(pack);
 TFLITE_OP(unpack);
+/* tflite_pick.c */
 TFLITE_OP(gather);
+TFLITE_OP(tile);
+TFLITE_OP(broadcast_to);
+TFLITE_OP(reverse_v2);
+TFLITE_OP(mirror_pad);
+TFLITE_OP(resize_nearest_neighbor);
 /* tflite_state.c */
 TFLITE_OP(var_handle);
 TFLITE_OP(read_variable);

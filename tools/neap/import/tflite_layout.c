@@ -5,6 +5,7 @@
 #include <string.h>
 
 enum { CONCAT_AXIS, CONCAT_ACT };
+enum { BLOCK_SIZE };
 
 /* Also of squeeze and expand_dims: the file declares the shape that comes of it. */
 int tflite_reshape(struct tflite *t, const struct tflite_node *n)
@@ -117,4 +118,49 @@ int tflite_transpose(struct tflite *t, const struct tflite_node *n)
 		attr.perm[i] = axis;
 	}
 	return tflite_set_out_act(t, n, NE_OP_TRANSPOSE, &attr, 1, &in, TFLITE_ACT_NONE);
+}
+
+/* Blocks of pixels to channels and back: [1,H,W,C] seen as [1,H/b,b,W/b,b,C] with axes changed. */
+static int move_blocks(struct tflite *t, const struct tflite_node *n, bool to_space)
+{
+	static const int32_t perm[6] = {0, 1, 3, 2, 4, 5};
+	struct ne_attr attr = {.groups = 1};
+	int32_t b = fb_s32(&n->opt, BLOCK_SIZE, 0);
+	struct ne_shape x, split, y;
+	int id = tflite_in_id(t, n, 0);
+	uint32_t in;
+
+	if (id < 0)
+		return id;
+	x = *tflite_shape_of(t, id);
+	if (x.rank != 4 || b < 1 || b > 4096 ||
+	    (to_space ? x.dim[3] % (b * b) != 0 : x.dim[1] % b || x.dim[2] % b))
+		return tflite_fail(t, n, EINVAL, "blocks of %d do not fit the input", b);
+	if (to_space) {
+		split = (struct ne_shape){6,
+					  {x.dim[0], x.dim[1], x.dim[2], b, b, x.dim[3] / (b * b)}};
+		y = (struct ne_shape){4,
+				      {x.dim[0], x.dim[1] * b, x.dim[2] * b, x.dim[3] / (b * b)}};
+	} else {
+		split = (struct ne_shape){6,
+					  {x.dim[0], x.dim[1] / b, b, x.dim[2] / b, b, x.dim[3]}};
+		y = (struct ne_shape){4, {x.dim[0], x.dim[1] / b, x.dim[2] / b, x.dim[3] * b * b}};
+	}
+	id = tflite_emit_reshape(t, n, id, &split);
+	if (id < 0)
+		return id;
+	in = (uint32_t)id;
+	memcpy(attr.perm, perm, sizeof(perm));
+	id = tflite_emit(t, n, NE_OP_TRANSPOSE, &attr, 1, &in, t->g->tensor[id].quant);
+	return tflite_set_out(t, n, 0, tflite_emit_reshape(t, n, id, &y));
+}
+
+int tflite_depth_to_space(struct tflite *t, const struct tflite_node *n)
+{
+	return move_blocks(t, n, true);
+}
+
+int tflite_space_to_depth(struct tflite *t, const struct tflite_node *n)
+{
+	return move_blocks(t, n, false);
 }

@@ -202,6 +202,14 @@ static int as_declared(struct tflite *t, const struct tflite_node *n, const stru
 {
 	struct ne_quant q = tflite_quant(y), had = t->g->tensor[id].quant;
 
+	if (t->g->tensor[id].dtype == NE_S64 && (y->type == TFLITE_S64 || y->type == TFLITE_S32)) {
+		struct ne_attr attr = {.groups = 1};
+		uint32_t in = (uint32_t)id;
+
+		return y->type == TFLITE_S64
+			       ? id
+			       : tflite_emit_as(t, n, NE_OP_CAST, &attr, 1, &in, NE_S32);
+	}
 	if (y->type == TFLITE_F32)
 		return tflite_emit_real(t, n, id);
 	if (y->type != TFLITE_S8 && y->type != TFLITE_U8)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Parts of a tensor and parts put together: slices, splits, packing along a new axis, gathering. */
+/* Parts of a tensor and parts put together: slices, splits, packing along a new axis. */
 #include <stdlib.h>
 
 #include "tools/neap/import/tflite_internal.h"
@@ -16,7 +16,6 @@ enum {
 };
 enum { PACK_COUNT, PACK_AXIS };
 enum { UNPACK_COUNT, UNPACK_AXIS };
-enum { GATHER_AXIS, GATHER_BATCH };
 
 /* All of @x. */
 static struct ne_slice whole(const struct ne_shape *x)
@@ -40,7 +39,7 @@ static int emit_slice(struct tflite *t, const struct tflite_node *n, int x,
 }
 
 /* The shape declared for output @i where it holds as many values (axes of 1 come and go). */
-static int as_output(struct tflite *t, const struct tflite_node *n, uint32_t i, int id)
+int tflite_set_reshaped(struct tflite *t, const struct tflite_node *n, uint32_t i, int id)
 {
 	const struct tflite_tensor *y = tflite_out(t, n, i);
 	struct ne_shape shape;
@@ -133,7 +132,7 @@ int tflite_strided_slice(struct tflite *t, const struct tflite_node *n)
 		return id;
 	x = tflite_shape_of(t, id);
 	NE_RETURN_IF(tflite_read_strided(t, n, x->rank, x->dim, &s));
-	return as_output(t, n, 0, emit_slice(t, n, id, &s));
+	return tflite_set_reshaped(t, n, 0, emit_slice(t, n, id, &s));
 }
 
 /* Begins and sizes; -1 = to the end. */
@@ -184,7 +183,7 @@ static int split(struct tflite *t, const struct tflite_node *n, int id, uint32_t
 		s.begin[axis] = (int32_t)at;
 		s.size[axis] = (int32_t)size[i];
 		at += size[i];
-		NE_RETURN_IF(as_output(t, n, i, emit_slice(t, n, id, &s)));
+		NE_RETURN_IF(tflite_set_reshaped(t, n, i, emit_slice(t, n, id, &s)));
 	}
 	return at == x.dim[axis]
 		       ? 0
@@ -290,44 +289,4 @@ int tflite_unpack(struct tflite *t, const struct tflite_node *n)
 	for (uint32_t i = 0; i < n->out.n; i++)
 		size[i] = 1;
 	return split(t, n, id, (uint32_t)axis, size);
-}
-
-/* Constant positions along one axis. */
-int tflite_gather(struct tflite *t, const struct tflite_node *n)
-{
-	const struct tflite_tensor *p = tflite_in(t, n, 1);
-	struct ne_attr attr = {.groups = 1};
-	uint32_t in[1 + NE_MAX_RANK];
-	struct ne_shape shape = {.rank = 1};
-	int id = tflite_in_id(t, n, 0), axis, k;
-	size_t count;
-	int32_t *v;
-
-	if (id < 0)
-		return id;
-	if (!p || !p->data || (p->type != TFLITE_S32 && p->type != TFLITE_S64))
-		return tflite_fail(t, n, EOPNOTSUPP, "positions must be a constant");
-	if (fb_s32(&n->opt, GATHER_BATCH, 0) || p->rank > 1)
-		return tflite_fail(t, n, EOPNOTSUPP, "other than one list of positions");
-	axis = tflite_axis(t, n, fb_s32(&n->opt, GATHER_AXIS, 0), tflite_shape_of(t, id)->rank);
-	if (axis < 0)
-		return axis;
-	count = tflite_elements(p);
-	for (size_t i = 0; i < count; i++)
-		if (tflite_int(p, i) < 0 || tflite_int(p, i) >= tflite_shape_of(t, id)->dim[axis])
-			return tflite_fail(t, n, EINVAL, "no position %lld along axis %d",
-					   (long long)tflite_int(p, i), axis);
-	NE_RETURN_IF(tflite_const_alloc(t, n, count * sizeof(*v), &v));
-	for (size_t i = 0; i < count; i++)
-		v[i] = (int32_t)tflite_int(p, i);
-	shape.dim[0] = (int32_t)count;
-	k = tflite_emit_const(t, n, NE_S32, &shape, v, (struct ne_quant){0});
-	if (k < 0)
-		return k;
-	in[0] = (uint32_t)id;
-	for (uint32_t i = 0; i < tflite_shape_of(t, id)->rank; i++)
-		in[1 + i] = i == (uint32_t)axis ? (uint32_t)k : NE_NONE;
-	return as_output(t, n, 0,
-			 tflite_emit(t, n, NE_OP_PICK, &attr, 1 + tflite_shape_of(t, id)->rank, in,
-				     t->g->tensor[id].quant));
 }

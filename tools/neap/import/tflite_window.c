@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What slides over an image: convolutions and pools; and the mean over it. */
+/* What slides over an image: convolutions and pools. */
 #include "tools/neap/import/tflite_internal.h"
 
 #include <stdlib.h>
@@ -155,82 +155,4 @@ int tflite_average_pool_2d(struct tflite *t, const struct tflite_node *n)
 int tflite_max_pool_2d(struct tflite *t, const struct tflite_node *n)
 {
 	return import_pool(t, n, NE_OP_MAXPOOL);
-}
-
-/* ---- reductions ---- */
-
-static int reduced_axes(struct tflite *t, const struct tflite_node *n, uint32_t rank,
-			uint32_t *ret_mask)
-{
-	int64_t axes[NE_MAX_RANK];
-	int count = tflite_in_ints(t, n, 1, axes, NE_MAX_RANK);
-
-	if (count < 0)
-		return count;
-	*ret_mask = 0;
-	for (int i = 0; i < count; i++) {
-		int axis = tflite_axis(t, n, axes[i], rank);
-
-		if (axis < 0)
-			return axis;
-		*ret_mask |= 1u << axis;
-	}
-	return 0;
-}
-
-/* The axes that are reduced stay with length 1 in the engine; the file may drop them. */
-static int reduce(struct tflite *t, const struct tflite_node *n, enum ne_reduce kind)
-{
-	const struct tflite_tensor *y = tflite_out(t, n, 0);
-	struct ne_attr attr = {.groups = 1, .kind = (int32_t)kind};
-	struct ne_quant q = {0};
-	struct ne_shape shape;
-	int id = tflite_in_id(t, n, 0);
-	uint32_t in = (uint32_t)id;
-
-	if (id < 0)
-		return id;
-	if (!y)
-		return tflite_fail(t, n, EINVAL, "output 0 is missing");
-	NE_RETURN_IF(reduced_axes(t, n, tflite_shape_of(t, id)->rank, &attr.axes));
-	if (!tflite_real(t, id))
-		q = tflite_quant(y);
-	/* the mean over height and width of an image has an operator of its own */
-	if (kind == NE_REDUCE_MEAN && tflite_shape_of(t, id)->rank == 4 &&
-	    tflite_shape_of(t, id)->dim[0] == 1 && attr.axes == 6)
-		id = tflite_emit_unary(t, n, NE_OP_GLOBALPOOL, id, q);
-	else
-		id = tflite_emit(t, n, NE_OP_REDUCE, &attr, 1, &in, q);
-	if (id < 0)
-		return id;
-	shape = tflite_shape(y);
-	if (y->shaped && shape.rank != tflite_shape_of(t, id)->rank &&
-	    ne_shape_elements(&shape) == ne_shape_elements(tflite_shape_of(t, id)))
-		id = tflite_emit_reshape(t, n, id, &shape);
-	return tflite_set_out(t, n, 0, id);
-}
-
-int tflite_mean(struct tflite *t, const struct tflite_node *n)
-{
-	return reduce(t, n, NE_REDUCE_MEAN);
-}
-
-int tflite_sum(struct tflite *t, const struct tflite_node *n)
-{
-	return reduce(t, n, NE_REDUCE_SUM);
-}
-
-int tflite_reduce_max(struct tflite *t, const struct tflite_node *n)
-{
-	return reduce(t, n, NE_REDUCE_MAX);
-}
-
-int tflite_reduce_min(struct tflite *t, const struct tflite_node *n)
-{
-	return reduce(t, n, NE_REDUCE_MIN);
-}
-
-int tflite_reduce_prod(struct tflite *t, const struct tflite_node *n)
-{
-	return reduce(t, n, NE_REDUCE_PROD);
 }
