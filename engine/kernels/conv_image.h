@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Convolution over whole rows of an image by register tiles, s8 (struct ne_conv_image_s8). Includes
- * as conv_tile.h does, with the same definitions, but for TILE_WIDE; and tile_of(zero), an element
- * of the panel. With IMAGE_OWN_BLOCKS the includer brings image_blocks(), the tiles, itself.
+ * as conv_tile.h does, with the same definitions, and tile_of(zero), an element of the panel. With
+ * IMAGE_OWN_BLOCKS the includer brings image_blocks(), the tiles, itself.
  *
  * Input rows are brought to scratch once, with their padding and in the form that the dot product
  * takes. After that a tile's pixels lie at constant distances from each other, and so do the runs

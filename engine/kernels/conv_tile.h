@@ -27,7 +27,6 @@
  *   tile_add(a, b)         a + b, for sums split over independent registers
  *   tile_store(a, acc, mr, nb, p, o)
  *                          writes mr pixels from p and the output channels from o of nb blocks
- *   TILE_WIDE, tile_wide() optional: TILE_WIDE steps at once, where x is better loaded by vectors
  */
 #include "engine/kernels/tile.h"
 
@@ -103,13 +102,6 @@ TILE_INLINE void tile_run(tile_vec *acc, const tile_x *x, const tile_w *w, size_
 {
 	const int ways = TILE_WAYS(mr, nb * TILE_VPB);
 
-#ifdef TILE_WIDE
-	for (; steps >= TILE_WIDE; steps -= TILE_WIDE) {
-		tile_wide(acc, x, w, block_stride, mr, nb, ways);
-		x += TILE_WIDE * TILE_KR;
-		w += TILE_WIDE * TILE_NR * TILE_KR;
-	}
-#else
 	for (; ways > 1 && steps >= (uint32_t)ways; steps -= (uint32_t)ways) {
 		TILE_UNROLL
 		for (int u = 0; u < ways; u++)
@@ -118,7 +110,6 @@ TILE_INLINE void tile_run(tile_vec *acc, const tile_x *x, const tile_w *w, size_
 		x += ways * TILE_KR;
 		w += ways * TILE_NR * TILE_KR;
 	}
-#endif
 	for (; steps; steps--) {
 		tile_step(acc, x, w, block_stride, mr, nb);
 		x += TILE_KR;
