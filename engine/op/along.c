@@ -273,9 +273,10 @@ NE_OP_LOWER(topk)
 			      .elem = ne_elem_of(lw, n->in[0]),
 			      .rows = rows_of(xs, axis),
 			      .k = (uint32_t)n->attr.slice.size[axis]};
+	struct ne_quant qy = ne_elem_of(lw, lw->y).q;
 	size_t elements = ne_shape_elements(xs);
 
-	if (!ne_quant_equal(c.elem.q, ne_elem_of(lw, lw->y).q))
+	if (!ne_quant_equal(c.elem.q, qy) && c.elem.q.scale > 0 && qy.scale > 0)
 		return ne_node_fail(lw->err, EINVAL, n, "input and output have different scales");
 	if (c.places)
 		c.place = lw->ref[n->out[1]];

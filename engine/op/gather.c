@@ -53,7 +53,7 @@ static int check_scales(const struct ne_lower *lw, const struct ne_node *n, uint
 {
 	struct ne_elem x = ne_elem_of(lw, n->in[k]), y = ne_elem_of(lw, lw->y);
 
-	if (ne_quant_equal(x.q, y.q))
+	if (ne_quant_equal(x.q, y.q) || !(x.q.scale > 0) || !(y.q.scale > 0))
 		return 0;
 	return ne_node_fail(lw->err, EINVAL, n, "input %u and the output have different scales", k);
 }

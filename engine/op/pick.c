@@ -236,12 +236,12 @@ static void pick_positions(const struct ne_lower *lw, const struct ne_node *n, u
 			ret[k] = k;
 }
 
-/* s8 and its kin keep their meaning: the same scale on both sides. */
+/* s8 and its kin keep their meaning: the same scale on both sides, or the bytes as they are. */
 static int check_ranges(const struct ne_lower *lw, const struct ne_node *n)
 {
 	struct ne_elem x = ne_elem_of(lw, n->in[0]), y = ne_elem_of(lw, lw->y);
 
-	if (ne_quant_equal(x.q, y.q))
+	if (ne_quant_equal(x.q, y.q) || !(x.q.scale > 0) || !(y.q.scale > 0))
 		return 0;
 	return ne_node_fail(lw->err, EINVAL, n, "input and output have different scales");
 }

@@ -357,6 +357,48 @@ static void parts_written_out(void **state)
 	}
 }
 
+/* What is quantised is integers to every operator that is not told a scale. */
+static void quantised_values_are_integers(void **state)
+{
+	static float x[4] = {-1, 0, 0.5f, 1}, scale = 0.01f;
+	static int32_t zero = 128, most = 150;
+	static int64_t twice = 2;
+	static const uint8_t want[8] = {150, 150, 178, 228, 150, 150, 178, 228};
+	static struct writer w;
+	float *y;
+	size_t n;
+
+	(void)state;
+	for (int back = 0; back < 2; back++) {
+		begin(&w, 13, 1, (int64_t[]){4});
+		init_floats(&w, "s", 1, &scale);
+		for (int i = 0; i < 2; i++) {
+			Onnx__TensorProto *t = init(&w, i ? "m" : "z", 0, NULL);
+
+			t->data_type = ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
+			t->n_int32_data = 1;
+			t->int32_data = i ? &most : &zero;
+		}
+		w.init[0].n_dims = 0;
+		init_ints(&w, "two", 1, &twice);
+		node(&w, "QuantizeLinear", "x s z", "q");
+		node(&w, "Max", "q m", "t");
+		node(&w, "Tile", "t two", "u");
+		if (back) {
+			node(&w, "DequantizeLinear", "u s z", "y");
+		} else {
+			node(&w, "Cast", "u", "y");
+			attr_int(&w, "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+		}
+		y = output_of(&w, x, &n);
+		assert_int_equal(n, 8);
+		for (int i = 0; i < 8; i++)
+			assert_true(fabsf(y[i] - (back ? (float)(want[i] - 128) * scale
+						       : (float)want[i])) < 1e-6f);
+		free(y);
+	}
+}
+
 /* What an import may be made to work out has a limit, and it is told. */
 static void work_is_limited(void **state)
 {
@@ -387,6 +429,7 @@ int main(void)
 		cmocka_unit_test(pads_of_windows),
 		cmocka_unit_test(shapes_worked_out),
 		cmocka_unit_test(parts_written_out),
+		cmocka_unit_test(quantised_values_are_integers),
 		cmocka_unit_test(work_is_limited),
 	};
 

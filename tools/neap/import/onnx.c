@@ -221,6 +221,7 @@ static void drop_bias_scales(struct ne_graph *g)
 /* Inputs that lost all readers are dropped by nobody: the caller still feeds them. */
 static int finish(struct onnx *o, struct ne_model *m)
 {
+	NE_RETURN_IF(onnx_raw_integers(o));
 	if (o->opt && o->opt->plain)
 		NE_RETURN_IF(ne_graph_compact(&m->graph, o->err));
 	else

@@ -97,7 +97,7 @@ static int emit_shaped(struct onnx *o, const onnx_node *n, enum ne_op op,
 		return onnx_fail(o, n, E2BIG, "an output of more than %zu elements",
 				 NE_MAX_ELEMENTS);
 	o->g->tensor[out].shape = out_shape;
-	if (op == NE_OP_RESHAPE || op == NE_OP_TRANSPOSE || op == NE_OP_SLICE || op == NE_OP_PICK)
+	if (op == NE_OP_RESHAPE || op == NE_OP_TRANSPOSE || op == NE_OP_SLICE)
 		o->g->tensor[out].quant = o->g->tensor[in[0]].quant;
 	return id;
 }
@@ -189,6 +189,40 @@ int onnx_emit_unary(struct onnx *o, const onnx_node *n, enum ne_op op, int x)
 	uint32_t in = (uint32_t)x;
 
 	return x < 0 ? x : onnx_emit(o, n, op, &attr, 1, &in);
+}
+
+/* Operators that take quantised values for the real ones that they stand for. To ONNX they are the
+ * integers that are stored. */
+static bool sees_real_values(enum ne_op op)
+{
+	return op >= NE_OP_UNARY && op <= NE_OP_TOPK && op != NE_OP_SLICE;
+}
+
+int onnx_raw_integers(struct onnx *o)
+{
+	uint32_t n_node = o->g->n_node;
+	struct ne_attr attr = {.groups = 1};
+
+	for (uint32_t i = 0; i < n_node; i++) {
+		if (!sees_real_values(o->g->node[i].op))
+			continue;
+		for (uint32_t k = 0; k < o->g->node[i].n_in; k++) {
+			uint32_t t = o->g->node[i].in[k];
+			struct ne_shape shape;
+			int id;
+
+			if (t == NE_NONE || !(o->g->tensor[t].quant.scale > 0) ||
+			    o->g->tensor[t].dtype == NE_F32)
+				continue;
+			shape = o->g->tensor[t].shape;
+			id = ne_graph_add_tensor(o->g, "integers", o->g->tensor[t].dtype, &shape);
+			if (id < 0 || ne_graph_add_node(o->g, NE_OP_RESHAPE, "integers", 1, &t, 1,
+							&(uint32_t){(uint32_t)id}, &attr) < 0)
+				return ne_fail(o->err, ENOMEM, "no memory for integers");
+			o->g->node[i].in[k] = (uint32_t)id;
+		}
+	}
+	return 0;
 }
 
 int onnx_emit_reshape(struct onnx *o, const onnx_node *n, int x, uint32_t rank, const int64_t *dim)

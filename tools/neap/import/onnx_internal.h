@@ -176,6 +176,8 @@ int onnx_drop_axes(struct onnx *o, const onnx_node *n, int x, uint32_t mask);
 int onnx_emit_sum(struct onnx *o, const onnx_node *n);
 int onnx_emit_cast(struct onnx *o, const onnx_node *n, int x, enum ne_dtype to);
 int onnx_emit_unary(struct onnx *o, const onnx_node *n, enum ne_op op, int x);
+/* Once the graph is read: general operators that read quantised values get them as integers. */
+int onnx_raw_integers(struct onnx *o);
 int onnx_emit_reshape(struct onnx *o, const onnx_node *n, int x, uint32_t rank, const int64_t *dim);
 int onnx_emit_transpose(struct onnx *o, const onnx_node *n, int x, const int32_t *perm);
 /* Channels of rank 3 or more from axis 1 to the end, and back. */

@@ -40,7 +40,8 @@ int rewrite_reshape(struct edit *e)
 		    edit_same_values(e, g->node[i].in[0], g->node[w].in[0])) {
 			edit_set_input(e, i, 0, g->node[w].in[0]);
 			changes++;
-		} else if (op != NE_OP_RESHAPE && !edit_is_const(e, g->node[w].in[0])) {
+		} else if (op != NE_OP_RESHAPE && !edit_is_const(e, g->node[w].in[0]) &&
+			   edit_same_values(e, g->node[i].in[0], g->node[w].in[0])) {
 			int r = move_behind(e, i, w);
 
 			if (r < 0)
