@@ -124,7 +124,8 @@ enum neap_buffer_kind {
 };
 
 /* Zeroed shared memory of at least @bytes, 64-byte aligned: from the kernel module where it is loaded,
- * else a memory file. -EDQUOT: over a limit of the daemon or of the module. Not for a child made by
+ * else a memory file. -EDQUOT: over a limit of the daemon or of the module. Requests with it complete
+ * with -ENODEV if a daemon comes back that does not use the module. Not for a child made by
  * fork(): the module's buffers are not mapped there. */
 int neap_buffer_new(struct neap *n, size_t bytes, enum neap_buffer_kind kind,
 		    struct neap_buffer **ret_buffer);

@@ -16,6 +16,7 @@
 
 #define PARAMETERS "/sys/module/test_power/parameters/"
 #define TOLD_MS    1000
+#define ROUNDS     3
 
 static struct oracle oracle;
 static struct neap *asker; /* stays connected: to connect takes its time on an emulated machine */
@@ -59,26 +60,38 @@ static double told_after(const char *name, const char *value, const char *want)
 	return (now_s() - start) * 1e3;
 }
 
-static void supply_events(struct harness *h)
+/* Mains lost, charge fallen, mains back. True: each was known in time. */
+static bool supply_round(struct user *u)
 {
-	struct neap_completion full, least, again;
+	struct neap_completion full = user_run(u, &oracle, &seed), least, again;
 	double lost, low, back;
-	struct user u;
 
-	user_open(&u, h, "quick", NULL);
-	full = user_run(&u, &oracle, &seed);
 	lost = told_after("ac_online", "off", "\"source\":\"battery\"");
 	low = told_after("battery_capacity", "5", "\"charge_permille\":50");
-	least = user_run(&u, &oracle, &seed);
+	least = user_run(u, &oracle, &seed);
 	CHECK(least.level < full.level && least.reason == NEAP_REASON_ENERGY,
 	      "level %u, then %u by %s", full.level, least.level, neap_reason_name(least.reason));
 	set("battery_capacity", "80");
 	back = told_after("ac_online", "on", "\"source\":\"mains\"");
-	again = user_run(&u, &oracle, &seed);
+	again = user_run(u, &oracle, &seed);
 	CHECK(again.level == full.level, "level %u, at first %u", again.level, full.level);
 	printf("  mains lost: known after %.1f ms, charge fallen: %.1f ms, mains back: %.1f ms\n",
 	       lost, low, back);
-	CHECK(lost < TOLD_MS && low < TOLD_MS && back < TOLD_MS);
+	return lost < TOLD_MS && low < TOLD_MS && back < TOLD_MS;
+}
+
+/*
+ * An emulated machine may be kept waiting by its host in one round. Who looked every five seconds
+ * only would have all three in time in one round of 125.
+ */
+static void supply_events(struct harness *h)
+{
+	int rounds = 1;
+	struct user u;
+
+	user_open(&u, h, "quick", NULL);
+	while (!supply_round(&u))
+		CHECK(++rounds <= ROUNDS, "not known within %d ms in %d rounds", TOLD_MS, ROUNDS);
 	user_close(&u);
 }
 
