@@ -170,8 +170,11 @@ static void reported_as_failed(struct harness *h)
 /* Several processes, the daemon killed again and again under them. */
 static void many_clients_many_deaths(struct harness *h)
 {
+	int ready[2];
 	pid_t pid[6];
+	char byte;
 
+	CHECK(pipe(ready) == 0);
 	for (int i = 0; i < 6; i++) {
 		pid[i] = fork();
 		CHECK(pid[i] >= 0);
@@ -180,6 +183,7 @@ static void many_clients_many_deaths(struct harness *h)
 			struct batch b;
 
 			batch_open(&b, h, "quick", &opt, 100u + (unsigned)i);
+			CHECK(write(ready[1], "", 1) == 1);
 			for (int round = 0; round < (h->emulated ? 5 : 60); round++) {
 				batch_submit(&b);
 				batch_collect(&b, 0);
@@ -188,6 +192,11 @@ static void many_clients_many_deaths(struct harness *h)
 			_exit(0);
 		}
 	}
+	/* A first connection is not made again: all are there before the daemon dies. */
+	close(ready[1]);
+	for (int i = 0; i < 6; i++)
+		CHECK(read(ready[0], &byte, 1) == 1);
+	close(ready[0]);
 	/* Fewer deaths than tries of a request, see CLIENT_MAX_TRIES. */
 	for (int i = 0; i < 2; i++) {
 		sleep_ms(400);
