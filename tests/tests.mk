@@ -130,7 +130,7 @@ $(O)/tests/unit/test_container_memory: LDFLAGS += -Wl,--wrap=malloc,--wrap=callo
 
 # ---- the kernel module: in virtual machines, no root and no KVM needed ----
 KMOD_FUZZ_SECONDS ?= 300
-.PHONY: check-kmod check-kmod-arm64 check-kmod-debug check-kmod-matrix bench-kmod
+.PHONY: check-kmod check-kmod-arm64 check-kmod-debug check-kmod-later check-kmod-matrix bench-kmod
 check-kmod:
 	@packaging/setup build test kmod
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(SYSTEM)
@@ -142,6 +142,12 @@ check-kmod-debug:
 	@packaging/setup build test kmod
 	@$(MAKE) --no-print-directory $(PROGRAMS) $(SYSTEM)
 	@tests/vm/run --build $(O) --kernel debug --fuzz $(KMOD_FUZZ_SECONDS)
+# On the kernels of later releases; after check-kmod-matrix, which fetches them.
+check-kmod-later:
+	@packaging/setup build test kmod
+	@$(MAKE) --no-print-directory $(PROGRAMS) $(SYSTEM)
+	@tests/vm/run --build $(O) --kernel trixie
+	@tests/vm/run --build $(O) --kernel sid
 # /dev/neap against memfd, in a virtual machine; "make bench" has it where the module is loaded.
 bench-kmod:
 	@packaging/setup build test kmod
