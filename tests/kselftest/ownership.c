@@ -266,7 +266,8 @@ TEST_F(ownership, is_refused_where_fork_made_too_many_mappings)
 	for (int i = 0; i < 200; i++) {
 		p[i] = map_buf(self->fd, 4 * PAGE);
 		ASSERT_NE(MAP_FAILED, (void *)p[i]);
-		ASSERT_EQ(0, madvise(p[i], 4 * PAGE, MADV_DOFORK));
+		if (madvise(p[i], 4 * PAGE, MADV_DOFORK))
+			SKIP(return, "this kernel passes no device's mapping on");
 		EXPECT_EQ(0, touch(p[i], 3));
 	}
 	ASSERT_EQ(0, set_owner(self->server, self->fd, NEAP_OWNER_SERVER));
