@@ -62,6 +62,8 @@ refused 'damaged at byte' import short.tflite -o never.neap
 refused "no file of the kind 'TFL3'" import noise.tflite -o never.neap
 refused 'No such file' import absent.tflite -o never.neap
 refused 'are for ONNX models' import "$data/models/trained_lstm_int8.tflite" -o never.neap --shape x=1x2
+refused 'quantised already' import "$data/models/trained_lstm_int8.tflite" -o never.neap --quantize \
+	--calib "$mnist"
 refused 'not of 40 features' features lstm.neap "$data/wake-audio/alexa.wav" -o never.npy
 refused 'noise.tflite' features nabu.neap noise.tflite -o never.npy
 echo ok

@@ -292,6 +292,18 @@ static int read_labels(struct ne_model *m, const char *path, struct ne_error *er
 
 /* ---- the work ---- */
 
+/* Whether most of the arithmetic is of integers. */
+static bool is_s8(const struct ne_graph *g)
+{
+	uint32_t s8 = 0, f32 = 0;
+
+	for (uint32_t i = 0; i < g->n_node; i++) {
+		s8 += g->tensor[g->node[i].out[0]].dtype == NE_S8;
+		f32 += g->tensor[g->node[i].out[0]].dtype == NE_F32;
+	}
+	return s8 > f32;
+}
+
 static int quantise_it(struct ne_model **m, const struct import_args *a, struct ne_error *err)
 {
 	struct data_set calib;
@@ -299,6 +311,9 @@ static int quantise_it(struct ne_model **m, const struct import_args *a, struct 
 	char samples[32];
 	int r;
 
+	if (is_s8(&(*m)->graph))
+		return ne_fail(err, EINVAL,
+			       "the model is quantised already: leave --quantize and --calib out");
 	r = data_open(a->calib, &calib, err);
 	if (r < 0)
 		return r;
@@ -365,18 +380,6 @@ static int load(struct ne_model **ret, struct import_args *a, int argc, char **a
 	}
 	*ret = m;
 	return 0;
-}
-
-/* Whether most of the arithmetic is of integers. */
-static bool is_s8(const struct ne_graph *g)
-{
-	uint32_t s8 = 0, f32 = 0;
-
-	for (uint32_t i = 0; i < g->n_node; i++) {
-		s8 += g->tensor[g->node[i].out[0]].dtype == NE_S8;
-		f32 += g->tensor[g->node[i].out[0]].dtype == NE_F32;
-	}
-	return s8 > f32;
 }
 
 static void print_summary(const struct ne_model *m, const struct import_args *a)
