@@ -1025,6 +1025,38 @@ static void test_quantise(void **state)
 	assert_memory_equal(out, want, 4);
 }
 
+/* Several of each; an output may be given twice, or be an input. */
+static void test_several_outputs(void **state)
+{
+	static const struct tb_tensor t[] = {REAL("a", 2, {1, 2}), REAL("b", 2, {1, 2}),
+					     REAL("sum", 2, {1, 2})};
+	static const struct tb_op op = {ADD, 2, 1, {0, 1}, {2}, 0, {{0, 0, 0, NULL}}};
+	static const struct tb_subgraph s = {3, 1, 2, 3, t, &op, {0, 1}, {2, 1, 2}};
+	static const float a[2] = {1, 2}, b[2] = {10, 20}, sum[2] = {11, 22};
+	struct fbw file = tb_build(&s, 1);
+	struct ne_model *m = import_ok(&file);
+	float out[3][2];
+	struct ne_program *p;
+	struct ne_context *c;
+
+	(void)state;
+	assert_int_equal(ne_program_new(m, NULL, &p, NULL), 0);
+	assert_int_equal(ne_context_new(p, 1, &c), 0);
+	assert_int_equal(ne_program_inputs(p), 2);
+	assert_int_equal(ne_program_outputs(p), 3);
+	assert_string_equal(ne_program_input(p, 1)->name, "b");
+	assert_int_equal(ne_run(p, c, 0, (const void *[]){a, b}, (void *[]){out[0], out[1], out[2]},
+				NULL, NULL),
+			 0);
+	assert_reals(out[0], sum, 2);
+	assert_reals(out[1], b, 2);
+	assert_reals(out[2], sum, 2);
+	ne_context_free(c);
+	ne_program_free(p);
+	ne_model_free(m);
+	fbw_free(&file);
+}
+
 /* ---- what is refused ---- */
 
 static void refuse(const struct tb_tensor *t, int n, const struct tb_op *op, int code,
@@ -1257,6 +1289,7 @@ int main(void)
 		cmocka_unit_test(test_u8_weights),
 		cmocka_unit_test(test_s8_weights_with_zero),
 		cmocka_unit_test(test_quantise),
+		cmocka_unit_test(test_several_outputs),
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_damaged),
