@@ -2,10 +2,10 @@
 /*
  * Convolutions, depthwise convolutions and dense layers whose u8 weights have a zero point.
  *
- * w - zero lies in -255..255, which s8 cannot hold, but a sum of a few s8 numbers can. The weights
- * become such parts, one after another along the taps, and each window reads its taps once for each
- * part: the same integers come out as from the weights themselves, by the kernels that are there.
- * One part is enough where no weight is far from the zero point, three are needed for 255 alone.
+ * w - zero lies in -255..255, which s8 cannot hold, but a sum of up to three s8 numbers can. Nearly
+ * all weights fit one; of the rest only the taps that have any are added, as taps that read the
+ * same pixel again. The same integers come out as from the weights themselves, by the kernels that
+ * are there.
  */
 #include "engine/op/conv_u8.h"
 
@@ -14,80 +14,96 @@
 
 #define MAX_PARTS 3u
 
-/* The weights as [row][part][length]: a row is an output channel, or all of a depthwise layer. */
+/* The weights as [row][taps][length]: a row is an output channel, or all of a depthwise layer. */
 struct parts {
-	int8_t *v; /* owned */
-	uint32_t n;
-	size_t rows, length; /* without the parts */
+	int8_t *v;           /* owned */
+	uint32_t *tap;       /* [taps] tap of the window that each reads; owned */
+	uint32_t taps;       /* those of the window, then those of later parts */
+	size_t rows, length; /* length: of a tap */
 };
 
-static int32_t take(int32_t *rest)
+static void parts_done(struct parts *p)
 {
-	int32_t v = NE_CLAMP(*rest, INT8_MIN, INT8_MAX);
-
-	*rest -= v;
-	return v;
+	free(p->v);
+	free(p->tap);
 }
 
-static uint32_t count_parts(const uint8_t *w, size_t n, int32_t zero)
+/* What part @part of @value, -255..255, is. */
+static int8_t part_of(int32_t value, uint32_t part)
 {
-	uint32_t most = 1;
+	int32_t v = 0;
 
-	for (size_t i = 0; i < n; i++) {
-		int32_t rest = w[i] - zero;
-		uint32_t parts = 0;
-
-		do
-			take(&rest);
-		while (++parts < MAX_PARTS && rest);
-		most = NE_MAX(most, parts);
+	for (uint32_t k = 0; k <= part; k++) {
+		v = NE_CLAMP(value, INT8_MIN, INT8_MAX);
+		value -= v;
 	}
-	return most;
+	return (int8_t)v;
 }
 
-static int split_weights(struct ne_lower *lw, const struct ne_node *n, size_t rows,
+/* Whether tap @tap of part @part has any weight that is not zero. */
+static bool any_weight(const uint8_t *w, int32_t zero, const struct parts *p, uint32_t taps,
+		       uint32_t tap, uint32_t part)
+{
+	for (size_t r = 0; r < p->rows; r++)
+		for (size_t i = 0; i < p->length; i++)
+			if (part_of(w[(r * taps + tap) * p->length + i] - zero, part))
+				return true;
+	return false;
+}
+
+/* @rows rows of @taps taps. */
+static int split_weights(struct ne_lower *lw, const struct ne_node *n, size_t rows, uint32_t taps,
 			 struct parts *ret)
 {
-	const struct ne_tensor *w = &lw->g->tensor[n->in[1]];
+	const struct ne_tensor *t = &lw->g->tensor[n->in[1]];
 	int32_t zero = lw->width->quant[n->in[1]].zero;
-	size_t elements = ne_shape_elements(&w->shape);
-	const uint8_t *from = w->data;
+	const uint8_t *w = t->data;
+	struct parts p = {.rows = rows};
 
-	ret->rows = rows;
-	ret->length = elements / rows;
-	ret->n = count_parts(from, elements, zero);
-	ret->v = malloc(elements * ret->n);
-	if (!ret->v)
+	p.length = ne_shape_elements(&t->shape) / rows / taps;
+	p.tap = calloc((size_t)taps * MAX_PARTS, sizeof(*p.tap));
+	if (!p.tap)
 		return ne_lower_no_memory(lw, n);
-	for (size_t i = 0; i < elements; i++) {
-		size_t row = i / ret->length, at = i % ret->length;
-		int32_t rest = from[i] - zero;
-
-		for (uint32_t p = 0; p < ret->n; p++)
-			ret->v[(row * ret->n + p) * ret->length + at] = (int8_t)take(&rest);
+	for (uint32_t part = 0; part < MAX_PARTS; part++)
+		for (uint32_t k = 0; k < taps; k++)
+			if (!part || any_weight(w, zero, &p, taps, k, part))
+				p.tap[p.taps++] = part * taps + k;
+	p.v = malloc(p.rows * p.taps * p.length);
+	if (!p.v) {
+		parts_done(&p);
+		return ne_lower_no_memory(lw, n);
 	}
+	for (size_t r = 0; r < rows; r++)
+		for (uint32_t k = 0; k < p.taps; k++)
+			for (size_t i = 0; i < p.length; i++)
+				p.v[(r * p.taps + k) * p.length + i] = part_of(
+					w[(r * taps + p.tap[k] % taps) * p.length + i] - zero,
+					p.tap[k] / taps);
+	for (uint32_t k = 0; k < p.taps; k++)
+		p.tap[k] %= taps;
+	*ret = p;
 	return 0;
 }
 
-/* The windows' table, @taps a pixel, with every pixel's taps @times over. */
-static int repeat_taps(struct ne_lower *lw, const struct ne_node *n, const int32_t *ind,
-		       size_t pixels, uint32_t taps, uint32_t times, const int32_t **ret)
+/* The windows' table, @taps a pixel, with the taps that @p reads. */
+static int select_taps(struct ne_lower *lw, const struct ne_node *n, const struct parts *p,
+		       const struct ne_windows_u8 *w, const int32_t **ret)
 {
-	size_t entries = pixels * taps;
+	size_t entries = (size_t)w->n_pix * p->taps;
 	int32_t *all;
 
-	*ret = ind;
-	if (times == 1)
+	*ret = w->ind;
+	if (p->taps == w->taps)
 		return 0;
-	if (entries > NE_MAX_INDIRECTION / times)
+	if (entries > NE_MAX_INDIRECTION)
 		return ne_node_fail(lw->err, E2BIG, n, "too many window taps");
-	all = malloc(entries * times * sizeof(*all));
+	all = malloc(entries * sizeof(*all));
 	if (!all)
 		return ne_lower_no_memory(lw, n);
-	for (size_t i = 0; i < pixels; i++)
-		for (uint32_t k = 0; k < times; k++)
-			memcpy(all + (i * times + k) * taps, ind + i * taps, taps * sizeof(*all));
-	*ret = ne_lower_table(lw, all, entries * times * sizeof(*all));
+	for (size_t i = 0; i < w->n_pix; i++)
+		for (uint32_t k = 0; k < p->taps; k++)
+			all[i * p->taps + k] = w->ind[i * w->taps + p->tap[k]];
+	*ret = ne_lower_table(lw, all, entries * sizeof(*all));
 	free(all);
 	return *ret ? 0 : ne_lower_no_memory(lw, n);
 }
@@ -136,16 +152,16 @@ static void run_conv(const struct ne_step *s, const struct ne_frame *f, uint32_t
 
 /* Packs the parts of all output channels once for all levels. */
 static int pack(struct ne_lower *lw, const struct ne_node *n, const struct parts *p,
-		uint32_t groups, uint32_t taps)
+		uint32_t groups)
 {
 	struct ne_packed *packed = &lw->packed[n - lw->g->node];
-	uint32_t oc = (uint32_t)p->rows / groups, ic = (uint32_t)p->length / taps;
+	uint32_t oc = (uint32_t)p->rows / groups, ic = (uint32_t)p->length;
 	size_t group;
 	char *dst;
 
 	if (packed->w)
 		return 0;
-	group = ne_round_up(ne_pack_conv_s8_bytes(lw->k, oc, taps * p->n, ic), NE_ALIGN);
+	group = ne_round_up(ne_pack_conv_s8_bytes(lw->k, oc, p->taps, ic), NE_ALIGN);
 	if (group > NE_MAX_POOL_BYTES / groups)
 		return ne_lower_no_memory(lw, n);
 	dst = ne_pool_alloc(lw->pool, group * groups);
@@ -153,7 +169,7 @@ static int pack(struct ne_lower *lw, const struct ne_node *n, const struct parts
 		return ne_lower_no_memory(lw, n);
 	for (uint32_t g = 0; g < groups; g++)
 		ne_pack_conv_s8(lw->k, (int8_t *)(dst + g * group),
-				p->v + (size_t)g * oc * p->n * p->length, oc, taps * p->n, ic,
+				p->v + (size_t)g * oc * p->taps * p->length, oc, p->taps, ic,
 				&packed->tap_stride, &packed->block_stride);
 	packed->group_stride = group;
 	packed->w = dst;
@@ -161,7 +177,7 @@ static int pack(struct ne_lower *lw, const struct ne_node *n, const struct parts
 }
 
 /* Sums of the active weights of the first @oc output channels, @ic of each tap's inputs. */
-static int sum_rows(const struct parts *p, size_t oc, size_t full_ic, size_t ic, int64_t **ret_sum,
+static int sum_rows(const struct parts *p, size_t oc, size_t ic, int64_t **ret_sum,
 		    int64_t **ret_magnitude)
 {
 	int64_t *sum = calloc(oc, sizeof(*sum)), *mag = calloc(oc, sizeof(*mag));
@@ -171,14 +187,11 @@ static int sum_rows(const struct parts *p, size_t oc, size_t full_ic, size_t ic,
 		free(mag);
 		return -ENOMEM;
 	}
-	for (size_t o = 0; o < oc; o++)
-		for (size_t i = 0; i < p->n * p->length; i++)
-			if (i % full_ic < ic) {
-				int8_t v = p->v[o * p->n * p->length + i];
-
-				sum[o] += v;
-				mag[o] += abs(v);
-			}
+	for (size_t k = 0; k < oc * p->taps; k++)
+		for (size_t i = 0; i < ic; i++) {
+			sum[k / p->taps] += p->v[k * p->length + i];
+			mag[k / p->taps] += abs(p->v[k * p->length + i]);
+		}
 	*ret_sum = sum;
 	*ret_magnitude = mag;
 	return 0;
@@ -197,9 +210,9 @@ static int lower_conv(struct ne_lower *lw, const struct ne_node *n, const struct
 	const int32_t *ind;
 	int r;
 
-	NE_RETURN_IF(pack(lw, n, p, w->groups, w->taps));
-	NE_RETURN_IF(repeat_taps(lw, n, w->ind, w->n_pix, w->taps, p->n, &ind));
-	if (sum_rows(p, (size_t)oc * w->groups, p->length / w->taps, w->ic, &sum, &mag) < 0)
+	NE_RETURN_IF(pack(lw, n, p, w->groups));
+	NE_RETURN_IF(select_taps(lw, n, p, w, &ind));
+	if (sum_rows(p, (size_t)oc * w->groups, w->ic, &sum, &mag) < 0)
 		return ne_lower_no_memory(lw, n);
 	r = ne_lower_channels_s8(lw, n, oc * w->groups, sum, mag, lw->k->conv_s8_shift, oc, padded,
 				 &ch);
@@ -209,7 +222,7 @@ static int lower_conv(struct ne_lower *lw, const struct ne_node *n, const struct
 	s.a = (struct ne_conv_s8){
 		.ind = ind,
 		.pad = padding(lw, n, w->ic),
-		.taps = w->taps * p->n,
+		.taps = p->taps,
 		.ic = w->ic,
 		.oc = oc,
 		.w = packed->w,
@@ -235,9 +248,10 @@ int ne_lower_conv_u8(struct ne_lower *lw, const struct ne_node *n, const struct 
 	struct parts p;
 	int r;
 
-	NE_RETURN_IF(split_weights(lw, n, (size_t)lw->g->tensor[n->in[1]].shape.dim[0], &p));
+	NE_RETURN_IF(
+		split_weights(lw, n, (size_t)lw->g->tensor[n->in[1]].shape.dim[0], w->taps, &p));
 	r = lower_conv(lw, n, &p, w);
-	free(p.v);
+	parts_done(&p);
 	return r;
 }
 
@@ -264,7 +278,6 @@ static void run_dw(const struct ne_step *s, const struct ne_frame *f, uint32_t f
 static int sum_columns(struct ne_lower *lw, const struct ne_node *n, const struct parts *p,
 		       const struct ne_windows_u8 *w, struct ne_channels_s8 *ch)
 {
-	size_t full_c = p->length / w->taps;
 	int64_t *sum = calloc(w->ic, sizeof(*sum)), *mag = calloc(w->ic, sizeof(*mag));
 	int r = -ENOMEM;
 
@@ -272,10 +285,10 @@ static int sum_columns(struct ne_lower *lw, const struct ne_node *n, const struc
 		ne_lower_no_memory(lw, n);
 		goto out;
 	}
-	for (size_t t = 0; t < (size_t)w->taps * p->n; t++)
+	for (size_t t = 0; t < p->taps; t++)
 		for (uint32_t c = 0; c < w->ic; c++) {
-			sum[c] += p->v[t * full_c + c];
-			mag[c] += abs(p->v[t * full_c + c]);
+			sum[c] += p->v[t * p->length + c];
+			mag[c] += abs(p->v[t * p->length + c]);
 		}
 	r = ne_lower_channels_s8(lw, n, w->ic, sum, mag, 0, w->ic, w->ic, ch);
 out:
@@ -293,14 +306,14 @@ static int lower_dw(struct ne_lower *lw, const struct ne_node *n, const struct p
 	const int32_t *ind;
 
 	NE_RETURN_IF(sum_columns(lw, n, p, w, &ch));
-	NE_RETURN_IF(repeat_taps(lw, n, w->ind, w->n_pix, w->taps, p->n, &ind));
+	NE_RETURN_IF(select_taps(lw, n, p, w, &ind));
 	s.a = (struct ne_dw_s8){
 		.ind = ind,
 		.pad = padding(lw, n, w->ic),
-		.taps = w->taps * p->n,
+		.taps = p->taps,
 		.c = w->ic,
-		.w = ne_lower_table(lw, p->v, p->n * p->length),
-		.w_tap_stride = p->length / w->taps,
+		.w = ne_lower_table(lw, p->v, p->taps * p->length),
+		.w_tap_stride = p->length,
 		.bias = ch.bias,
 		.mult = ch.mult,
 		.zp = qy.zero,
@@ -320,8 +333,8 @@ int ne_lower_dwconv_u8(struct ne_lower *lw, const struct ne_node *n, const struc
 	struct parts p;
 	int r;
 
-	NE_RETURN_IF(split_weights(lw, n, 1, &p));
+	NE_RETURN_IF(split_weights(lw, n, 1, w->taps, &p));
 	r = lower_dw(lw, n, &p, w);
-	free(p.v);
+	parts_done(&p);
 	return r;
 }
