@@ -169,16 +169,19 @@ static void tell(const struct ne_graph *g, const struct ne_track *t, const struc
 	}
 }
 
-/* Do outputs give new rows alone at some exits and all rows at others? Their shapes must agree. */
-static bool exits_differ(const struct ne_graph *g, const struct ne_track *t)
+/*
+ * Do outputs give new rows alone at some exits and all rows at others? Their shapes must agree. And
+ * where the last rows are unlike those that slide the new ones alone would say little.
+ */
+static bool want_whole(const struct ne_graph *g, const struct ne_track *t)
 {
-	for (uint32_t e = 1; e < g->n_exit; e++)
+	for (uint32_t e = 0; e < g->n_exit; e++)
 		for (uint32_t k = 0; k < g->exit[e].n_out; k++) {
-			const struct ne_track *x = &t[g->exit[0].out[k]],
-					      *y = &t[g->exit[e].out[k]];
+			const struct ne_track *x = &t[g->exit[0].out[k]];
+			const struct ne_track *y = &t[g->exit[e].out[k]];
 			bool slides = x->motion == NE_SLIDES;
 
-			if (slides != (y->motion == NE_SLIDES) ||
+			if (ne_track_has_ends(y) || slides != (y->motion == NE_SLIDES) ||
 			    (slides && (x->axis != y->axis || x->fresh != y->fresh)))
 				return true;
 		}
@@ -198,7 +201,7 @@ static int make(const struct ne_model *m, const struct ne_stream_options *o, str
 	if (!s)
 		return ne_fail(err, ENOMEM, "out of memory");
 	ne_stream_follow(g, o->input, first, whole, t, n);
-	if (!whole && exits_differ(g, t)) {
+	if (!whole && want_whole(g, t)) {
 		whole = true;
 		ne_stream_follow(g, o->input, first, whole, t, n);
 	}

@@ -3,9 +3,10 @@
  * Streaming: a model over a window that slides along an input becomes one that takes only what is
  * new, and keeps from run to run what it needs again (struct ne_graph_state). Worked out from the
  * graph: which tensors slide with the window, how many of their rows are new at each step, and how
- * many old rows their readers still need. What does not slide (a pool over the whole window, padding
- * along time, strides that the step is no multiple of) is computed over its whole window, which is
- * kept just before it: the answer is the full model's in any case.
+ * many old rows their readers still need. The ends of a window, which padding makes unlike the rest, are
+ * computed anew. What does not slide (a pool over the whole window, strides that the step is no multiple
+ * of) is computed over its whole window, which is kept just before it: the answer is the full model's
+ * in any case.
  */
 #ifndef NE_STREAM_H
 #define NE_STREAM_H

@@ -2,7 +2,8 @@
 /*
  * Building the streaming graph. A tensor of the full graph that slides gets up to three forms: its
  * fresh rows, the buffer (kept rows, then fresh ones) and what of the buffer a reader needs; any
- * other has one. Tensors in both graphs are told apart by "old" and "new" ids; origin[new] is old.
+ * other has one. One with ends gets its first, fresh and last rows, and, where somebody wants other
+ * rows of it, the whole: these and the rows kept between. Tensors in both graphs are told apart by "old" and "new" ids; origin[new] is old.
  */
 #include "engine/model/stream_build.h"
 
@@ -17,6 +18,8 @@ struct builder {
 	const struct ne_node_track *node;
 	uint32_t *form;   /* [old n_tensor] new id of the fresh rows, or of the only form */
 	uint32_t *buffer; /* [old n_tensor] new id; the fresh rows where none are kept */
+	/* [old n_tensor] of what has ends: first and last rows, all rows; NE_NONE: not there (yet) */
+	uint32_t *first, *last, *whole;
 	struct ne_stream_graph *out;
 	uint32_t capacity; /* of origin */
 	struct ne_error *err;
@@ -120,6 +123,39 @@ static int set_form(struct builder *b, uint32_t old, uint32_t new)
 	return b->track[old].motion == NE_SLIDES && b->track[old].kept > 0 ? keep_rows(b, old) : 0;
 }
 
+/* All rows of @old, which has ends: the rows between them are kept. */
+static int join_parts(struct builder *b, uint32_t old)
+{
+	const struct ne_track *x = &b->track[old];
+	int32_t rows = x->length - x->lo - x->hi - x->fresh;
+	struct ne_shape kept = with_rows(b, old, rows);
+	struct ne_attr a = {.groups = 1, .axis = (int32_t)x->axis};
+	int state = new_tensor(b, old, &kept, ".kept"), whole, next, r;
+	uint32_t in[4], n = 0;
+
+	if (state < 0)
+		return state;
+	whole = new_tensor(b, old, &b->old->tensor[old].shape, ".whole");
+	if (whole < 0)
+		return whole;
+	if (x->lo)
+		in[n++] = b->first[old];
+	in[n++] = (uint32_t)state;
+	in[n++] = b->form[old];
+	if (x->hi)
+		in[n++] = b->last[old];
+	NE_RETURN_IF(new_node(b, NE_OP_CONCAT, n, in, (uint32_t)whole, &a));
+	next = new_slice(b, old, (uint32_t)whole, x->lo + x->fresh, rows, ".next");
+	if (next < 0)
+		return next;
+	r = ne_graph_add_state(b->g, (uint32_t)state, (uint32_t)next, NE_NONE);
+	if (r < 0)
+		return ne_fail(b->err, -r, "'%.80s' cannot be kept: too many states, or no memory",
+			       b->old->tensor[old].name);
+	b->whole[old] = (uint32_t)whole;
+	return whole;
+}
+
 /* The fresh rows of @old and @before older ones. */
 static int rows_of(struct builder *b, uint32_t old, int32_t before)
 {
@@ -136,6 +172,8 @@ static int whole_of(struct builder *b, uint32_t old)
 {
 	const struct ne_track *x = &b->track[old];
 
+	if (ne_track_has_ends(x))
+		return b->whole[old] == NE_NONE ? join_parts(b, old) : (int)b->whole[old];
 	return x->motion == NE_SLIDES ? rows_of(b, old, x->length - x->fresh) : (int)b->form[old];
 }
 
@@ -172,6 +210,129 @@ static struct ne_attr attr_of(const struct builder *b, const struct ne_node *n, 
 	return a;
 }
 
+/* ---- nodes in parts ---- */
+
+/* Output rows of a part, and the rows of inputs that it reads. */
+struct part {
+	const char *suffix;
+	int32_t begin, rows;
+	bool first, last; /* with the padding before or behind */
+};
+
+/* Rows of input @old for part @p of a node whose output is as @y says. */
+static int part_input(struct builder *b, uint32_t old, const struct ne_node_track *v,
+		      const struct ne_track *y, const struct part *p)
+{
+	const struct ne_track *x = &b->track[old];
+	int64_t begin = p->begin, end = begin + p->rows;
+	int whole;
+
+	if (x->motion == NE_FIXED)
+		return (int)b->form[old];
+	if (v->span) {
+		end = (end - 1) * v->stride + v->begin + v->span;
+		begin = begin * v->stride + v->begin;
+		begin = p->first ? 0 : begin;
+		end = p->last ? x->length : end;
+	} else if (x->lo == y->lo && x->hi == y->hi && b->form[old] != NE_NONE) {
+		return (int)(p->first ? b->first[old] : p->last ? b->last[old] : b->form[old]);
+	}
+	whole = whole_of(b, old);
+	if (whole < 0)
+		return whole;
+	return new_slice(b, old, (uint32_t)whole, (int32_t)begin, (int32_t)(end - begin), ".rows");
+}
+
+/* Padding along time at the window's own ends alone; slices begin with what they are given. */
+static struct ne_attr part_attr(const struct builder *b, const struct ne_node *n,
+				const struct part *p)
+{
+	uint32_t axis = b->track[n->out[0]].axis;
+	bool rows = b->old->tensor[n->in[0]].shape.rank == 4 && axis == 1;
+	struct ne_attr a = n->attr;
+
+	if (n->op == NE_OP_SLICE) {
+		a.slice.begin[axis] = 0;
+		a.slice.size[axis] = p->rows;
+	} else if (rows) {
+		a.window.pad_top = p->first ? a.window.pad_top : 0;
+		a.window.pad_bottom = p->last ? a.window.pad_bottom : 0;
+	} else {
+		a.window.pad_left = p->first ? a.window.pad_left : 0;
+		a.window.pad_right = p->last ? a.window.pad_right : 0;
+	}
+	return a;
+}
+
+static int build_part(struct builder *b, uint32_t i, const struct part *p)
+{
+	const struct ne_node *n = &b->old->node[i];
+	const struct ne_track *y = &b->track[n->out[0]];
+	const struct ne_node_track *v = &b->node[i];
+	struct ne_attr attr = v->span ? part_attr(b, n, p) : n->attr;
+	struct ne_shape s = with_rows(b, n->out[0], p->rows);
+	uint32_t in[NE_MAX_IO], out;
+	int id;
+
+	for (uint32_t k = 0; k < n->n_in; k++) {
+		in[k] = NE_NONE;
+		if (n->in[k] == NE_NONE)
+			continue;
+		id = part_input(b, n->in[k], v, y, p);
+		if (id < 0)
+			return id;
+		in[k] = (uint32_t)id;
+	}
+	id = new_tensor(b, n->out[0], &s, p->suffix);
+	if (id < 0)
+		return id;
+	out = (uint32_t)id;
+	id = ne_graph_add_node(b->g, n->op, n->name, n->n_in, in, 1, &out, &attr);
+	if (id < 0)
+		return ne_fail(b->err, -id, "node '%.80s' cannot be added", n->name);
+	return (int)out;
+}
+
+static int build_parts(struct builder *b, uint32_t i)
+{
+	uint32_t t = b->old->node[i].out[0];
+	const struct ne_track *y = &b->track[t];
+	const struct part part[] = {
+		{".first", 0, y->lo, .first = true},
+		{".last", y->length - y->hi, y->hi, .last = true},
+		{"", y->length - y->hi - y->fresh, y->fresh, .last = false},
+	};
+	uint32_t *to[] = {b->first, b->last, b->form};
+
+	for (size_t k = 0; k < NE_ARRAY_SIZE(part); k++) {
+		int id;
+
+		if (!part[k].rows)
+			continue;
+		id = build_part(b, i, &part[k]);
+		if (id < 0)
+			return id;
+		to[k][t] = (uint32_t)id;
+	}
+	return set_form(b, t, b->form[t]);
+}
+
+/* All rows: the parts are taken from these where somebody wants them. */
+static int build_copy(struct builder *b, uint32_t i)
+{
+	const struct ne_node *n = &b->old->node[i];
+	int x = whole_of(b, n->in[0]), y;
+
+	if (x < 0)
+		return x;
+	y = new_tensor(b, n->out[0], &b->old->tensor[n->out[0]].shape, "");
+	if (y < 0)
+		return y;
+	NE_RETURN_IF(new_node(b, n->op, 1, (uint32_t[]){(uint32_t)x}, (uint32_t)y, &n->attr));
+	b->whole[n->out[0]] = (uint32_t)y;
+	return 0;
+}
+
 static int build_node(struct builder *b, uint32_t i)
 {
 	const struct ne_node *n = &b->old->node[i];
@@ -180,6 +341,8 @@ static int build_node(struct builder *b, uint32_t i)
 	uint32_t in[NE_MAX_IO], out[NE_MAX_IO];
 	int id;
 
+	if (v->slides && v->way != NE_FRESH)
+		return v->way == NE_PARTS ? build_parts(b, i) : build_copy(b, i);
 	for (uint32_t k = 0; k < n->n_in; k++) {
 		in[k] = NE_NONE;
 		if (n->in[k] == NE_NONE)
@@ -268,19 +431,25 @@ int ne_stream_build(const struct ne_graph *old, const struct ne_track *track,
 		    struct ne_error *err)
 {
 	struct builder b = {.old = old, .track = track, .node = node, .out = ret, .err = err};
+	size_t n = old->n_tensor + 1u;
 	int r = -ENOMEM;
 
 	*ret = (struct ne_stream_graph){.origin = NULL};
 	ne_graph_init(&ret->graph);
 	b.g = &ret->graph;
-	b.form = malloc((old->n_tensor + 1u) * sizeof(*b.form));
-	b.buffer = malloc((old->n_tensor + 1u) * sizeof(*b.buffer));
-	if (b.form && b.buffer)
+	b.form = malloc(5 * n * sizeof(*b.form));
+	if (b.form) {
+		for (size_t i = 0; i < 5 * n; i++)
+			b.form[i] = NE_NONE;
+		b.buffer = b.form + n;
+		b.first = b.form + 2 * n;
+		b.last = b.form + 3 * n;
+		b.whole = b.form + 4 * n;
 		r = build(&b, whole);
-	else
+	} else {
 		no_memory(&b);
+	}
 	free(b.form);
-	free(b.buffer);
 	if (r < 0) {
 		ne_graph_done(&ret->graph);
 		free(ret->origin);

@@ -7,12 +7,16 @@
  * neither mixes rows otherwise nor tells the window's ends apart (padding). A reader of windows needs
  * old rows: its last output starts length_y * stride rows (and what the window begins later by)
  * before the end, so length_x - begin - length_y * stride of what it reads is older than the fresh
- * rows. Operators that are not listed here do not slide: that is always right, only slower.
+ * rows.
+ *
+ * Padding along time (a negative begin) makes the first and the last rows of a window unlike those
+ * that slide between them. How many these ends are follows from layer to layer; they are computed anew,
+ * and where nothing slides between them everything is. Operators that are not listed here do not slide: that is always right, only slower.
  */
 #include "engine/model/stream_internal.h"
 #include "engine/op/op.h"
 
-#define PADDED  "pads along time, so that the ends of the window differ from its middle"
+#define PADDED  "pads along time, and no rows slide between the ends that this reaches"
 #define MIXES   "mixes all rows of the window"
 #define STRIDE  "the step is not a multiple of its stride"
 #define FEWER   "gives fewer rows than are new in a step"
@@ -29,6 +33,8 @@ struct verdict {
 	struct ne_track y;
 	int32_t before;
 	const char *why;
+	enum ne_way way;
+	int32_t begin, stride, span;
 };
 
 static struct verdict no(const char *why)
@@ -39,22 +45,57 @@ static struct verdict no(const char *why)
 static struct verdict same(struct ne_track x)
 {
 	x.kept = 0;
-	return (struct verdict){.y = x};
+	return (struct verdict){.y = x, .way = ne_track_has_ends(&x) ? NE_PARTS : NE_FRESH};
 }
 
-/* A window of @span rows (dilation included) every @stride rows from row @begin on. */
-static struct verdict windowed(struct ne_track x, uint32_t axis, int32_t begin, int32_t stride,
-			       int32_t length)
+static int64_t divide_up(int64_t a, int64_t b)
 {
-	struct verdict v = {.y = {.motion = NE_SLIDES, .axis = axis, .length = length}};
+	return a <= 0 ? 0 : (a + b - 1) / b;
+}
+
+/* Do the first and last rows leave so many that slide that three parts pay, and can they be computed
+ * by themselves? */
+static bool fits(const struct verdict *v, const struct ne_track *x, int64_t lo, int64_t hi)
+{
+	/* rows that the first and the last output rows read */
+	int64_t first = (lo - 1) * v->stride + v->begin + v->span;
+	int64_t last = x->length - ((v->y.length - hi) * v->stride + v->begin);
+
+	if ((lo || hi) && 4 * (lo + hi + v->y.fresh) > 3 * (int64_t)v->y.length)
+		return false;
+	return (!lo || (first >= 1 && first <= x->length)) &&
+	       (!hi || (last >= 1 && last <= x->length));
+}
+
+/* A window of @span rows (dilation included) every @stride rows from row @begin on, < 0: padding. */
+static struct verdict windowed(struct ne_track x, uint32_t axis, int32_t begin, int32_t stride,
+			       int32_t span, int32_t length)
+{
+	struct verdict v = {
+		.y = {.motion = NE_SLIDES, .axis = axis, .length = length},
+		.begin = begin,
+		.stride = stride,
+		.span = span,
+	};
+	/* all below 2^24 * 2^24: they follow from shapes that were checked */
+	int64_t room = (int64_t)x.length - x.hi - span - begin, lo, hi;
 
 	if (x.fresh % stride)
 		return no(STRIDE);
 	v.y.fresh = x.fresh / stride;
 	if (v.y.fresh > length)
 		return no(FEWER);
-	/* both below 2^24 * 2^24: lengths follow from shapes that were checked */
-	v.before = (int32_t)((int64_t)x.length - begin - (int64_t)length * stride);
+	lo = divide_up((int64_t)x.lo - begin, stride);
+	hi = NE_MAX(0, length - 1 - (room < 0 ? -1 : room / stride));
+	if (!lo && !hi && !ne_track_has_ends(&x)) {
+		v.before = (int32_t)((int64_t)x.length - begin - (int64_t)length * stride);
+		return v;
+	}
+	if (!fits(&v, &x, lo, hi))
+		return no(PADDED);
+	v.way = NE_PARTS;
+	v.y.lo = (int32_t)lo;
+	v.y.hi = (int32_t)hi;
 	return v;
 }
 
@@ -69,16 +110,16 @@ static struct verdict follow_window(const struct ne_node *n, struct ne_track x, 
 
 	if (!rows && x.axis != rank - 2)
 		return no(MIXES);
-	if (rows ? w->pad_top || w->pad_bottom : w->pad_left || w->pad_right)
-		return no(PADDED);
-	return windowed(x, x.axis, 0, rows ? w->sh : w->sw, y->dim[x.axis]);
+	return windowed(x, x.axis, rows ? -w->pad_top : -w->pad_left, rows ? w->sh : w->sw,
+			rows ? (w->kh - 1) * w->dh + 1 : (w->kw - 1) * w->dw + 1, y->dim[x.axis]);
 }
 
 /* Log-mel and spectrum: frames of a signal along axis 1. */
 static struct verdict follow_frames(const struct ne_node *n, struct ne_track x,
 				    const struct ne_shape *y)
 {
-	return x.axis == 1 ? windowed(x, 1, 0, n->attr.mel.hop, y->dim[1]) : no(MIXES);
+	return x.axis == 1 ? windowed(x, 1, 0, n->attr.mel.hop, n->attr.mel.frame, y->dim[1])
+			   : no(MIXES);
 }
 
 static struct verdict follow_slice(const struct ne_node *n, struct ne_track x)
@@ -87,7 +128,7 @@ static struct verdict follow_slice(const struct ne_node *n, struct ne_track x)
 
 	if (s->step[x.axis] < 1)
 		return no("runs backwards along time");
-	return windowed(x, x.axis, s->begin[x.axis], s->step[x.axis], s->size[x.axis]);
+	return windowed(x, x.axis, s->begin[x.axis], s->step[x.axis], 1, s->size[x.axis]);
 }
 
 /* The axis of time stays where the same number of elements is before and behind it. */
@@ -118,7 +159,17 @@ static struct verdict follow_transpose(const struct ne_node *n, struct ne_track 
 
 static struct verdict follow_pad(const struct ne_node *n, struct ne_track x, uint32_t rank)
 {
-	return n->attr.pad[x.axis] || n->attr.pad[rank + x.axis] ? no(PADDED) : same(x);
+	int32_t before = n->attr.pad[x.axis], behind = n->attr.pad[rank + x.axis];
+
+	if (!before && !behind)
+		return same(x);
+	x.kept = 0;
+	x.length += before + behind;
+	x.lo += before;
+	x.hi += behind;
+	if (x.lo + x.hi + x.fresh >= x.length)
+		return no(PADDED);
+	return (struct verdict){.y = x, .way = NE_COPY};
 }
 
 /* Every input but constants slides alike; @joined: an axis along which they are joined, or -1. */
@@ -127,6 +178,7 @@ static struct verdict follow_together(const struct follower *f, const struct ne_
 {
 	uint32_t rank = ne_node_out(f->g, n)->shape.rank;
 	struct ne_track all = {0};
+	int32_t lo = 0, hi = 0;
 
 	for (uint32_t k = 0; k < n->n_in; k++) {
 		const struct ne_track *x = &f->t[n->in[k]];
@@ -139,6 +191,8 @@ static struct verdict follow_together(const struct follower *f, const struct ne_
 		if (all.motion == NE_SLIDES &&
 		    (all.axis != axis || all.length != x->length || all.fresh != x->fresh))
 			return no(UNLIKE);
+		lo = NE_MAX(lo, x->lo);
+		hi = NE_MAX(hi, x->hi);
 		all = *x;
 		all.axis = axis;
 	}
@@ -146,6 +200,10 @@ static struct verdict follow_together(const struct follower *f, const struct ne_
 		return no("joins rows of the window with others");
 	if (ne_node_out(f->g, n)->shape.dim[all.axis] != all.length)
 		return no(UNLIKE); /* one row, broadcast */
+	all.lo = lo;
+	all.hi = hi;
+	if (ne_track_has_ends(&all) && lo + hi + all.fresh >= all.length)
+		return no(PADDED);
 	/* a constant must be the same for all rows */
 	for (uint32_t k = 0; k < n->n_in; k++) {
 		const struct ne_shape *s = &f->g->tensor[n->in[k]].shape;
@@ -249,11 +307,11 @@ static struct verdict follow_node(const struct follower *f, const struct ne_node
 
 static void keep(struct ne_track *x, int32_t before)
 {
-	if (x->motion == NE_SLIDES)
+	if (x->motion == NE_SLIDES && !ne_track_has_ends(x))
 		x->kept = NE_MAX(x->kept, before);
 }
 
-/* All that slides among @n's inputs is needed whole. */
+/* All that slides among @n's inputs is needed whole. (What has ends can be had whole in any case.) */
 static void keep_whole(struct follower *f, const struct ne_node *n)
 {
 	for (uint32_t k = 0; k < n->n_in; k++)
@@ -276,14 +334,18 @@ static void follow(struct follower *f, const struct ne_node *n, struct ne_node_t
 		v = n->n_out == 1 ? follow_node(f, n) : no(UNKNOWN);
 	ret->slides = slides && !v.why;
 	ret->why = v.why;
+	ret->way = v.way;
 	ret->before = v.before;
+	ret->begin = v.begin;
+	ret->stride = v.stride;
+	ret->span = v.span;
 	for (uint32_t k = 0; k < n->n_out; k++)
 		f->t[n->out[k]] =
 			ret->slides ? v.y
 				    : (struct ne_track){.motion = fixed ? NE_FIXED : NE_WHOLE};
-	if (!ret->slides)
+	if (!ret->slides || ret->way != NE_FRESH)
 		keep_whole(f, n);
-	for (uint32_t k = 0; ret->slides && k < n->n_in; k++)
+	for (uint32_t k = 0; ret->slides && ret->way == NE_FRESH && k < n->n_in; k++)
 		if (n->in[k] != NE_NONE)
 			keep(&f->t[n->in[k]], v.before);
 }

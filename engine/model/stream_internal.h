@@ -16,19 +16,34 @@ struct ne_track {
 	/* of what slides */
 	uint32_t axis;
 	int32_t length; /* rows of the window */
-	int32_t fresh;  /* the last rows, new in each run; at most length */
-	int32_t kept;   /* old rows before them that some reader needs */
+	int32_t fresh;  /* rows that come in with each run, at most length */
+	/* The first rows and the last that padding reaches: they differ from what slides between them
+	 * and are computed anew. With any, more rows than the fresh ones slide. */
+	int32_t lo, hi;
+	int32_t kept; /* old rows before the fresh ones that some reader needs, where lo = hi = 0 */
 };
 
-/*
- * What a node that slides reads: for each of its inputs that slide the fresh rows and `before` old
- * ones in front of them; fewer than the fresh rows where it is negative.
- */
+/* How a node that slides is computed. */
+enum ne_way {
+	NE_FRESH, /* its fresh rows from the inputs' fresh rows and `before` old ones in front of them;
+		   * less than the fresh rows where that is negative */
+	NE_PARTS, /* first rows, fresh rows and last rows each by themselves: lo and hi somewhere */
+	NE_COPY,  /* all rows, since it only moves them; they slide nevertheless */
+};
+
 struct ne_node_track {
 	bool slides;
+	enum ne_way way;
 	int32_t before;
+	/* NE_PARTS: output row i reads @span rows from begin + i * stride on; 0: row i reads row i */
+	int32_t begin, stride, span;
 	const char *why; /* where it does not slide though an input does */
 };
+
+static inline bool ne_track_has_ends(const struct ne_track *t)
+{
+	return t->lo || t->hi;
+}
 
 /* Fills @t [n_tensor] and @n [n_node]. @first is the sliding input's track. */
 void ne_stream_follow(const struct ne_graph *g, uint32_t input, struct ne_track first, bool whole,

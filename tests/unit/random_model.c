@@ -17,7 +17,8 @@ struct maker {
 	uint32_t n_quant;
 	uint32_t norm_output[256]; /* tensor that each norm scales */
 	uint32_t n_norm;
-	bool slides; /* axis 1 is time: long, and mostly left as it is */
+	bool slides;     /* axis 1 is time: long, and mostly left as it is */
+	uint32_t padded; /* then: one in so many windows is padded along it */
 	char name[32];
 };
 
@@ -168,10 +169,10 @@ static void random_window(struct maker *k, uint32_t x, struct ne_window *w)
 	w->pad_bottom = rng_between(k->r, 0, w->kh / 2);
 	w->pad_left = rng_between(k->r, 0, w->kw / 2);
 	w->pad_right = rng_between(k->r, 0, w->kw / 2);
-	if (k->slides && s->rank == 4)
-		w->pad_top = w->pad_bottom = rng_below(k->r, 20) == 0 ? w->kh / 2 : 0;
-	if (k->slides && s->rank == 3)
-		w->pad_left = w->pad_right = rng_below(k->r, 20) == 0 ? w->kw / 2 : 0;
+	if (k->padded > 1 && s->rank == 4)
+		w->pad_top = w->pad_bottom = rng_below(k->r, k->padded) == 0 ? w->kh / 2 : 0;
+	if (k->padded > 1 && s->rank == 3)
+		w->pad_left = w->pad_right = rng_below(k->r, k->padded) == 0 ? w->kw / 2 : 0;
 }
 
 static uint32_t add_conv(struct maker *k, uint32_t x, bool pointwise, uint32_t group)
@@ -297,7 +298,8 @@ static uint32_t add_pad(struct maker *k, uint32_t x)
 	uint32_t rank = shape_of(k, x)->rank;
 
 	for (uint32_t i = 1; i < rank; i++) {
-		if ((i == 1 && k->slides) || (i == 1 && rank == 4 && shape_of(k, x)->dim[1] == 1) ||
+		if ((i == 1 && k->slides && k->padded > 1) ||
+		    (i == 1 && rank == 4 && shape_of(k, x)->dim[1] == 1) ||
 		    (i + 1 == rank && k->g->tensor[x].group))
 			continue;
 		a.pad[i] = rng_between(k->r, 0, 1);
@@ -520,8 +522,10 @@ static struct ne_model *make_model(struct rng *r, const struct random_options *o
 
 	if (!rng_below(r, 4)) /* a sequence */
 		s = (struct ne_shape){.rank = 3, .dim = {1, s.dim[1] * s.dim[2], s.dim[3]}};
-	if (slides)
-		s.dim[1] = rng_between(r, 16, 60);
+	if (slides) {
+		k.padded = rng_below(r, 2) ? 20 : 1;
+		s.dim[1] = k.padded == 1 ? rng_between(r, 60, 120) : rng_between(r, 16, 60);
+	}
 	must(k.m);
 	k.g = &k.m->graph;
 	x = add_tensor(&k, bytes ? NE_U8 : k.type, s, 0,

@@ -19,7 +19,7 @@ struct ne_model *random_model(struct rng *r, const struct random_options *o);
 struct ne_model *random_stateful_model(struct rng *r, const struct random_options *o,
 				       uint32_t states);
 
-/* One over 16 to 60 rows of axis 1, which hardly anything pads or joins: it can stream. */
+/* One over 16 to 120 rows of axis 1: either hardly anything pads along it, or every window does. */
 struct ne_model *random_sliding_model(struct rng *r, const struct random_options *o);
 
 /* The level of @m as a model of its own: weights cut, one width, its exit alone. */

@@ -276,6 +276,47 @@ static void test_rows(void **state)
 	}
 }
 
+/* Padded convolutions, as most networks have them: only their ends and new rows are computed. */
+static void test_padded(void **state)
+{
+	struct ne_stream_options o = {.step = 4};
+	struct rng r = {77};
+	float want[CLASSES], got[CLASSES];
+	struct ne_model *m;
+	struct ne_graph g;
+	struct rig k;
+	uint32_t x;
+
+	(void)state;
+	ne_graph_init(&g);
+	x = b_input(&g, SHAPE(1, 128, 6, 2));
+	for (int i = 0; i < 4; i++)
+		x = B_NODE(&g, i % 2 ? NE_OP_RELU : NE_OP_TANH, NULL,
+			   b_conv(&g, x, 8, 3, i == 1 ? 2 : 1, 1));
+	b_exit(&g, b_dense(&g, B_NODE(&g, NE_OP_GLOBALPOOL, NULL, x), CLASSES));
+	m = model_of_graph(&g);
+	ne_graph_done(&g);
+	rig_init(&k, m, &o, &r);
+	assert_int_equal(k.u.sliding, 8);
+	assert_true(k.s->level[0].macs * 4 < m->level[0].macs);
+	for (uint32_t i = 0; i < k.u.fill - 1 + STEPS; i++) {
+		size_t at = k.row * 4;
+
+		assert_int_equal(ne_run(k.stream, k.cs, 0, (const void *[]){k.rows + i * at},
+					(void *[]){got}, NULL, NULL),
+				 0);
+		if (i + 1 < k.u.fill)
+			continue;
+		assert_int_equal(ne_run(k.full, k.cf, 0,
+					(const void *[]){k.rows + (i + 1) * at - k.row * 128},
+					(void *[]){want}, NULL, NULL),
+				 0);
+		for (int c = 0; c < CLASSES; c++)
+			assert_true(fabsf(want[c] - got[c]) <= 1e-5f * fmaxf(1, fabsf(want[c])));
+	}
+	rig_done(&k);
+}
+
 /* A step that a stride does not divide: what comes after it is computed whole, and rightly. */
 static void test_odd_step(void **state)
 {
@@ -356,6 +397,7 @@ int main(void)
 		cmocka_unit_test_prestate(test_random, &f32),
 		cmocka_unit_test_prestate(test_random, &s8),
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_padded),
 		cmocka_unit_test(test_odd_step),
 		cmocka_unit_test(test_exits),
 		cmocka_unit_test(test_refused),
