@@ -55,6 +55,14 @@ static float elu(float x, float a)
 	return x < 0 ? a * expm1f(x) : x;
 }
 
+/* The product is there either way: a choice of two values is what vectors can do. */
+static float leaky(float x, float a)
+{
+	float below = a * x;
+
+	return x < 0 ? below : x;
+}
+
 static float gelu_tanh(float x)
 {
 	/* sqrt(2 / pi) and the cubic's factor as Hendrycks and Gimpel (2016) give them */
@@ -137,7 +145,7 @@ static void apply_f32(float *v, size_t n, int32_t kind, float a, float b)
 	case NE_UNARY_SELU:
 		EACH(b * elu(x, a));
 	case NE_UNARY_LEAKYRELU:
-		EACH(x < 0 ? a * x : x);
+		EACH(leaky(x, a));
 	case NE_UNARY_THRESHOLD:
 		EACH(x > a ? x : 0.0f);
 	case NE_UNARY_SOFTPLUS:
@@ -210,6 +218,9 @@ static void run_chunk(const struct function_args *c, void *y, const void *x, siz
 		ne_elem_load_s64(v.s64, x, n, &c->in);
 		apply_s64(v.s64, n, c->kind);
 		ne_elem_store_s64(y, v.s64, n, &c->out);
+	} else if (c->in.type == NE_F32 && c->out.type == NE_F32) {
+		memcpy(y, x, n * sizeof(float));
+		apply_f32(y, n, c->kind, c->a, c->b);
 	} else {
 		ne_elem_load_f32(v.f32, x, n, &c->in);
 		apply_f32(v.f32, n, c->kind, c->a, c->b);
