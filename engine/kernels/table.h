@@ -196,7 +196,8 @@ struct ne_dw_lines_f32 {
 };
 
 /* Pools skip taps of padding (ind < 0) altogether; a pixel has at least one tap.
- * max: y = clamp(max, lo, hi). avg s8: requant(sum of (x - zx)) with mult[pixel], zp, lo, hi.
+ * max: y = clamp(max, lo, hi). avg s8: y = clamp(rne(sum of (x - zx) * mult[pixel] + offset) + zp,
+ * lo, hi), the product and the sum each rounded to f32.
  * avg f32: y = clamp(sum * mult[pixel], lo, hi). */
 struct ne_pool_s8 {
 	const int8_t *x;
@@ -204,6 +205,7 @@ struct ne_pool_s8 {
 	uint32_t n_pix, taps, c;
 	int32_t zx;
 	const float *mult; /* avg only, [n_pix] */
+	float offset;      /* avg only */
 	int32_t zp, lo, hi;
 	int8_t *y;
 	size_t y_stride;

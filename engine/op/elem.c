@@ -165,7 +165,7 @@ void ne_elem_store_f32(void *dst, const float *src, size_t n, const struct ne_el
 		int64_t v;
 
 		if (e->q.scale > 0)
-			v = rounded((double)src[i] / (double)e->q.scale) + e->q.zero;
+			v = rounded((double)(src[i] / e->q.scale)) + e->q.zero;
 		else
 			v = truncated(src[i]);
 		store_one(dst, i, NE_CLAMP(v, lo, hi), e->type);

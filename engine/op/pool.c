@@ -153,6 +153,12 @@ static int lower_s8(struct ne_lower *lw, struct pool *p)
 				  .zp = qy.zero,
 				  .y_stride = p->c};
 	ne_act_limits_s8(lw->act, max ? qx : qy, &s.a.lo, &s.a.hi);
+	/* ONNX Runtime rounds an average with the zero point of its unsigned byte already added, which
+	 * decides ties; the mean over a whole image it rounds before */
+	if (p->n->op == NE_OP_AVGPOOL) {
+		s.a.offset = (float)(qy.zero + 128);
+		s.a.zp = -128;
+	}
 	s.x = lw->ref[p->n->in[0]];
 	s.y = lw->ref[lw->y];
 	NE_RETURN_IF(ne_lower_step(lw, run_s8, &s, sizeof(s), p->n_pix, 8,

@@ -53,6 +53,7 @@ static void draw_pool_s8(struct check *c, const struct shape *s, struct ne_pool_
 	check_draw_ind(c, ind, s->n_pix, s->taps, s->pixels, s->x_stride, true);
 	check_draw_mult(c, mult, s->n_pix, 128.0 * s->taps);
 	check_draw_output(c, &a->zp, &a->lo, &a->hi);
+	a->offset = check_one_in(c, 2) ? 0 : check_float(c, -300, 300);
 }
 
 /* Maximum and sum of (x - zx) over the taps that are no padding. */
@@ -83,10 +84,12 @@ static bool run_pool_s8(struct check *c, bool average)
 	for (uint32_t p = 0; p < s.n_pix; p++)
 		for (uint32_t i = 0; i < s.c; i++) {
 			int32_t max, sum;
+			float product;
 
 			window_s8(&a, p, i, &max, &sum);
+			product = (float)sum * a.mult[p];
 			want[p * s.y_stride + i] =
-				average ? check_requantise((float)sum * a.mult[p], a.zp, a.lo, a.hi)
+				average ? check_requantise(product + a.offset, a.zp, a.lo, a.hi)
 					: (int8_t)NE_CLAMP(max, a.lo, a.hi);
 		}
 	if (average)

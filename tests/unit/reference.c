@@ -273,7 +273,14 @@ static void run_pool(struct evaluation *e, const struct ne_node *n)
 				} else if (s8) {
 					float f = qx.scale / (qy.scale * (float)count);
 
-					*out++ = requantise((float)sum * f, n->attr.act, qy);
+					f *= (float)sum;
+					limits(n->attr.act, qy, &lo, &hi);
+					*out++ = n->op == NE_OP_AVGPOOL
+							 ? clamp((double)rintf(f + (float)(qy.zero +
+											   128)) -
+									 128,
+								 lo, hi)
+							 : requantise(f, n->attr.act, qy);
 				} else {
 					*out++ = activate(n->attr.act, sum / count);
 				}

@@ -39,7 +39,7 @@ static void accumulate(int32_t *restrict acc, const int8_t *restrict x, uint32_t
 static void average(const struct ne_pool_s8 *a, uint32_t p, uint32_t c, uint32_t n)
 {
 	const int32_t *ind = a->ind + (size_t)p * a->taps, zp = a->zp, lo = a->lo, hi = a->hi;
-	const float mult = a->mult[p];
+	const float mult = a->mult[p], offset = a->offset;
 	int8_t *y = a->y + p * a->y_stride + c;
 	int32_t acc[BLOCK] = {0}, zero = 0;
 
@@ -50,7 +50,7 @@ static void average(const struct ne_pool_s8 *a, uint32_t p, uint32_t c, uint32_t
 		zero += a->zx;
 	}
 	for (uint32_t i = 0; i < n; i++)
-		y[i] = ne_requantise((float)(acc[i] - zero) * mult, zp, lo, hi);
+		y[i] = ne_requantise((float)(acc[i] - zero) * mult + offset, zp, lo, hi);
 }
 
 void ne_avgpool_s8_c(const struct ne_pool_s8 *a)

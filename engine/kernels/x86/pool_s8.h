@@ -34,11 +34,11 @@ void NE_SET(maxpool_s8)(const struct ne_pool_s8 *a)
 
 #define SUM_TAPS 255u /* so many s8 fit a sum of s16 */
 
-static inline __m128i scale(__m128i acc, __m128i zero, __m128 mult, __m128 hi)
+static inline __m128i scale(__m128i acc, __m128i zero, __m128 mult, __m128 offset, __m128 hi)
 {
 	const __m128 r = _mm_mul_ps(_mm_cvtepi32_ps(_mm_sub_epi32(acc, zero)), mult);
 
-	return _mm_cvtps_epi32(_mm_min_ps(r, hi));
+	return _mm_cvtps_epi32(_mm_min_ps(_mm_add_ps(r, offset), hi));
 }
 
 static inline __attribute__((always_inline)) void average(const struct ne_pool_s8 *a,
@@ -46,6 +46,7 @@ static inline __attribute__((always_inline)) void average(const struct ne_pool_s
 							  int8_t *y, const uint32_t n)
 {
 	const __m128 mult = _mm_set1_ps(m), hi = _mm_set1_ps((float)(a->hi - a->zp));
+	const __m128 offset = _mm_set1_ps(a->offset);
 	const __m128i zp = _mm_set1_epi16((int16_t)a->zp);
 	__m128i acc[4] = {_mm_setzero_si128(), _mm_setzero_si128(), _mm_setzero_si128(),
 			  _mm_setzero_si128()};
@@ -72,7 +73,7 @@ static inline __attribute__((always_inline)) void average(const struct ne_pool_s
 	}
 	zero = _mm_set1_epi32(valid * a->zx);
 	for (int k = 0; k < 4; k++)
-		q[k] = scale(acc[k], zero, mult, hi);
+		q[k] = scale(acc[k], zero, mult, offset, hi);
 	q[0] = _mm_adds_epi16(_mm_packs_epi32(q[0], q[1]), zp);
 	q[2] = _mm_adds_epi16(_mm_packs_epi32(q[2], q[3]), zp);
 	store_up_to_16(y, _mm_max_epi8(_mm_packs_epi16(q[0], q[2]), _mm_set1_epi8((int8_t)a->lo)),
