@@ -141,19 +141,33 @@ int time_layers(const struct ne_program *p, const struct timing_options *opt,
 	return rc < 0 ? ne_fail(err, -rc, "running the model failed: %s", strerror(-rc)) : 0;
 }
 
-/* The operator behind a tensor: a relu that was fused is not told apart from what it follows. */
-static const struct ne_node *operator_of(const struct ne_model *m, uint32_t tensor)
+static bool is_written(const struct layer_timing *t, uint32_t n, uint32_t tensor)
+{
+	for (uint32_t i = 0; i < n; i++)
+		if (t[i].tensor == tensor)
+			return true;
+	return false;
+}
+
+/* The operator behind a tensor: a relu and the like that no step of its own does (whose input no step
+ * of @t [n] writes) is not told apart from what it follows. */
+static const struct ne_node *operator_of(const struct ne_model *m, const struct layer_timing *t,
+					 uint32_t n, uint32_t tensor)
 {
 	const struct ne_graph *g = &m->graph;
 	const struct ne_node *found = NULL;
 
-	for (uint32_t round = 0; round < 2; round++) {
-		for (uint32_t i = 0; i < g->n_node; i++)
-			if (g->node[i].out[0] == tensor)
-				found = &g->node[i];
-		if (!found || (found->op != NE_OP_RELU && found->op != NE_OP_RELU6))
+	for (uint32_t i = g->n_node; i-- > 0;) { /* writers come before their readers */
+		const struct ne_node *v = &g->node[i];
+
+		if (v->out[0] != tensor)
+			continue;
+		found = v;
+		if ((v->op != NE_OP_RELU && v->op != NE_OP_RELU6 && v->op != NE_OP_UNARY &&
+		     v->op != NE_OP_BINARY) ||
+		    is_written(t, n, v->in[0]))
 			break;
-		tensor = found->in[0];
+		tensor = v->in[0];
 	}
 	return found;
 }
@@ -174,10 +188,12 @@ static void shape_at(const struct ne_model *m, uint32_t width, uint32_t tensor, 
 	inspect_shape(&s, text, size);
 }
 
-static void describe(const struct ne_model *m, uint32_t level, uint32_t tensor,
-		     struct layer_text *t)
+/* Step @i of @all [count]. */
+static void describe(const struct ne_model *m, uint32_t level, const struct layer_timing *all,
+		     uint32_t count, uint32_t i, struct layer_text *t)
 {
-	const struct ne_node *n = operator_of(m, tensor);
+	const uint32_t tensor = all[i].tensor;
+	const struct ne_node *n = operator_of(m, all, count, tensor);
 	const uint32_t width = m->level[level].width;
 	const struct ne_window *w;
 
@@ -213,7 +229,7 @@ void layers_print_table(const struct ne_model *m, uint32_t level, const struct l
 	for (uint32_t i = 0; i < n; i++) {
 		struct layer_text l;
 
-		describe(m, level, t[i].tensor, &l);
+		describe(m, level, t, n, i, &l);
 		printf("%4u %-12s %-8s %-18s %-18s %10" PRIu64 " %9.2f %5.1f%%", i, l.op, l.kernel,
 		       l.in, l.out, l.macs, t[i].p50_us, sum > 0 ? 100 * t[i].p50_us / sum : 0.0);
 		if (l.macs && t[i].p50_us > 0)
@@ -233,7 +249,7 @@ int layers_print_json(const struct ne_model *m, uint32_t level, const struct lay
 		cJSON *o = cJSON_CreateObject();
 		struct layer_text l;
 
-		describe(m, level, t[i].tensor, &l);
+		describe(m, level, t, n, i, &l);
 		if (!o || !cJSON_AddStringToObject(o, "operator", l.op) ||
 		    !cJSON_AddStringToObject(o, "window", l.kernel) ||
 		    !cJSON_AddStringToObject(o, "input", l.in) ||
