@@ -76,7 +76,8 @@ static int32_t times(int32_t v, struct fixed f)
 /* v * 2^exponent, saturating. */
 static int32_t scale_up(int32_t v, int exponent)
 {
-	return exponent < 0 ? shift_right(v, -exponent) : saturate((int64_t)v << exponent);
+	return exponent < 0 ? shift_right(v, -exponent)
+			    : saturate((int64_t)v * ((int64_t)1 << exponent));
 }
 
 /* exp(v / 2^26) for v <= 0, in 31 bits after the point: a polynomial around -1/8 on (-1/4, 0], then a
@@ -87,7 +88,7 @@ static int32_t exp_fixed(int32_t v)
 	int32_t quarter = 1 << (bits - 2), rest = (v & (quarter - 1)) - quarter, x, x2, sum, y;
 	int32_t remainder = rest - v;
 
-	x = saturate(((int64_t)rest << 5) + ((int64_t)1 << 28)); /* + 1/8, 31 bits */
+	x = saturate((int64_t)rest * 32 + ((int64_t)1 << 28)); /* + 1/8, 31 bits */
 	x2 = doubling_high(x, x);
 	sum = doubling_high(
 		saturate((int64_t)shift_right(doubling_high(x2, x2), 2) + doubling_high(x2, x)),
