@@ -417,6 +417,47 @@ static void work_is_limited(void **state)
 	refused(&w, E2BIG, "MatMul", "steps to work out");
 }
 
+/* What no file holds is told at once; sizes and regions that make no sense too. */
+static void numbers_out_of_range_are_refused(void **state)
+{
+	static float inf = INFINITY, scales[2] = {1, 2}, roi[4] = {0, 0, 1, NAN};
+	static int64_t sizes[2] = {1, INT64_MAX}, shape[2] = {INT64_MIN, 4}, k[2] = {1, 1};
+	static int64_t pads[4] = {0, INT64_MIN, 0, 0};
+	static struct writer w;
+
+	(void)state;
+	begin(&w, 13, 2, (int64_t[]){1, 4});
+	init_floats(&w, "c", 1, &inf);
+	node(&w, "Add", "x c", "y");
+	refused(&w, EOPNOTSUPP, "cannot be stored", "inf");
+	begin(&w, 13, 2, (int64_t[]){1, 4});
+	init_ints(&w, "s", 2, sizes);
+	node(&w, "Resize", "x - - s", "y");
+	refused(&w, EINVAL, "Resize", "places");
+	begin(&w, 13, 2, (int64_t[]){1, 4});
+	init_floats(&w, "r", 4, roi);
+	init_floats(&w, "s", 2, scales);
+	node(&w, "Resize", "x r s", "y");
+	attr_text(&w, "coordinate_transformation_mode", "tf_crop_and_resize");
+	refused(&w, EINVAL, "Resize", "region");
+	begin(&w, 13, 4, (int64_t[]){1, 1, 4, 4});
+	{
+		static float v[1] = {1};
+		static int64_t one[4] = {1, 1, 1, 1};
+
+		init(&w, "w", 4, one)->n_float_data = 1;
+		w.init[0].float_data = v;
+	}
+	node(&w, "ConvTranspose", "x w", "y");
+	attr_ints(&w, "kernel_shape", 2, k);
+	attr_ints(&w, "output_shape", 2, shape);
+	refused(&w, EINVAL, "ConvTranspose", "places");
+	begin(&w, 13, 2, (int64_t[]){1, 4});
+	init_ints(&w, "p", 4, pads);
+	node(&w, "Pad", "x p", "y");
+	refused(&w, EINVAL, "Pad", "out of range");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -431,6 +472,7 @@ int main(void)
 		cmocka_unit_test(parts_written_out),
 		cmocka_unit_test(quantised_values_are_integers),
 		cmocka_unit_test(work_is_limited),
+		cmocka_unit_test(numbers_out_of_range_are_refused),
 	};
 
 	return cmocka_run_group_tests_name("onnx: forms of operators", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include "tools/neap/compress/rewrite/rewrite.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -218,6 +219,25 @@ static void drop_bias_scales(struct ne_graph *g)
 	}
 }
 
+/* A file holds numbers alone. */
+static int check_constants(const struct onnx *o, const struct ne_graph *g)
+{
+	for (uint32_t t = 0; t < g->n_tensor; t++) {
+		const float *v = g->tensor[t].data;
+
+		if (!v || g->tensor[t].dtype != NE_F32)
+			continue;
+		for (size_t i = 0; i < ne_shape_elements(&g->tensor[t].shape); i++)
+			if (!isfinite(v[i]))
+				return ne_fail(
+					o->err, EOPNOTSUPP,
+					"constant '%.80s': value %zu is %g; infinities and NaN "
+					"cannot be stored",
+					g->tensor[t].name, i, (double)v[i]);
+	}
+	return 0;
+}
+
 /* Inputs that lost all readers are dropped by nobody: the caller still feeds them. */
 static int finish(struct onnx *o, struct ne_model *m)
 {
@@ -226,6 +246,7 @@ static int finish(struct onnx *o, struct ne_model *m)
 		NE_RETURN_IF(ne_graph_compact(&m->graph, o->err));
 	else
 		NE_RETURN_IF(rewrite_graph(&m->graph, o->err));
+	NE_RETURN_IF(check_constants(o, &m->graph));
 	drop_bias_scales(&m->graph);
 	NE_RETURN_IF(ne_model_add_default_levels(m, o->err));
 	return ne_model_check(m, o->err);

@@ -173,11 +173,14 @@ static int read_stretch(struct onnx *o, const onnx_node *n, const struct onnx_ax
 				 "output_padding or output_shape of %zu and %zu values", count,
 				 given);
 	for (uint32_t i = 0; i < a->spatial; i++) {
-		int64_t full = (a->in[i] - 1) * a->s[i] + (a->k[i] - 1) * a->d[i] + 1 + extra[i];
-		int64_t begin = a->before[i], out = full - a->before[i] - a->declared_after[i];
+		int64_t full, begin = a->before[i], out;
 
+		if (extra[i] < 0 || extra[i] > NE_MAX_DIM)
+			return onnx_fail(o, n, EINVAL, "output_padding is out of range");
+		full = (a->in[i] - 1) * a->s[i] + (a->k[i] - 1) * a->d[i] + 1 + extra[i];
+		out = full - a->before[i] - a->declared_after[i];
 		if (given)
-			out = shape[given - a->spatial + i];
+			out = NE_CLAMP(shape[given - a->spatial + i], 0, (int64_t)NE_MAX_DIM + 1);
 		else if (upper || lower)
 			out = a->in[i] * a->s[i];
 		if (given || upper || lower) {
@@ -185,7 +188,7 @@ static int read_stretch(struct onnx *o, const onnx_node *n, const struct onnx_ax
 
 			begin = upper ? all / 2 : all - all / 2;
 		}
-		if (extra[i] < 0 || extra[i] > NE_MAX_DIM || out < 1 || out > NE_MAX_DIM)
+		if (out < 1 || out > NE_MAX_DIM)
 			return onnx_fail(o, n, EINVAL, "axis %u would have %lld places", i,
 					 (long long)out);
 		ret->out[i] = out;

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ROI_MAX 1e6 /* in lengths of the input */
+
 enum method { NEAREST, LINEAR, CUBIC };
 enum system { HALF_PIXEL, PYTORCH, ALIGN_CORNERS, ASYMMETRIC, TF_HALF_PIXEL, SYMMETRIC, CROP };
 enum nearest { PREFER_FLOOR, PREFER_CEIL, FLOOR, CEIL };
@@ -97,7 +99,7 @@ static int apply_sizes(struct onnx *o, const onnx_node *n, const struct onnx_con
 	for (int i = 0; i < count; i++) {
 		uint32_t a = axes[i];
 
-		r->out[a] = onnx_const_int(sizes, (size_t)i);
+		r->out[a] = NE_CLAMP(onnx_const_int(sizes, (size_t)i), 0, (int64_t)NE_MAX_DIM + 1);
 		r->scale[a] = (double)r->out[a] / (double)r->in[a];
 		common = larger ? fmin(common, r->scale[a]) : fmax(common, r->scale[a]);
 	}
@@ -142,6 +144,9 @@ static int read_sizes(struct onnx *o, const onnx_node *n, struct resize *r)
 		for (int i = 0; i < count; i++) {
 			r->roi[0][axes[i]] = onnx_const_real(roi, (size_t)i);
 			r->roi[1][axes[i]] = onnx_const_real(roi, (size_t)(i + count));
+			if (!(fabs(r->roi[0][axes[i]]) < ROI_MAX) ||
+			    !(fabs(r->roi[1][axes[i]]) < ROI_MAX))
+				return onnx_fail(o, n, EINVAL, "a region out of range");
 		}
 	}
 	for (uint32_t i = 0; i < r->rank; i++) {
