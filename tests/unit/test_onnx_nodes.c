@@ -233,11 +233,8 @@ struct list {
 
 static void list_add(struct list *l, const char *name, const char *verdict)
 {
-	char line[LINE_BYTES];
-
 	assert_true(l->n < TESTS_MAX);
-	snprintf(line, sizeof(line), "%s\t%s", name, verdict);
-	l->line[l->n++] = strdup(line);
+	assert_true(asprintf(&l->line[l->n++], "%s\t%s", name, verdict) > 0);
 }
 
 static int by_name(const void *a, const void *b)
