@@ -48,7 +48,7 @@ static void test_round_trip(void **state)
 	for (uint64_t seed = 0; seed < 40; seed++) {
 		struct ne_model *m = seed ? test_model_random(seed) : test_model_small();
 
-		for (unsigned flags = 0; flags < 8; flags++) {
+		for (unsigned flags = 0; flags < (seed < 4 ? 8 : 4); flags++) {
 			size_t bytes, again_bytes;
 			void *data = serialise(m, flags, &bytes);
 			struct ne_model *back = parse(data, bytes);
