@@ -40,6 +40,8 @@
 				  int32_t zp, int32_t lo, int32_t hi);                             \
 	void ne_dequantise_s8_##set(float *y, const int8_t *x, size_t n, float scale, int32_t zp); \
 	void ne_mel_f32_##set(const struct ne_mel_f32 *a);                                         \
+	void ne_dense_s8_##set(const struct ne_conv_s8 *a, const int8_t *x, int8_t *y,             \
+			       uint32_t first, uint32_t n);                                        \
 	void ne_conv_lines_f32_##set(const struct ne_conv_lines_f32 *a);                           \
 	void ne_dw_lines_f32_##set(const struct ne_dw_lines_f32 *a)
 

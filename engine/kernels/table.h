@@ -302,6 +302,10 @@ struct ne_kernels {
 
 	void (*conv_lines_f32)(const struct ne_conv_lines_f32 *a);
 	void (*dw_lines_f32)(const struct ne_dw_lines_f32 *a);
+	/* conv_s8 of one pixel and one tap at @x to @y (of channel 0), for the blocks of nr output
+	 * channels from @first, @n of them; what @a says of pixels is of no meaning. */
+	void (*dense_s8)(const struct ne_conv_s8 *a, const int8_t *x, int8_t *y, uint32_t first,
+			 uint32_t n);
 };
 
 enum ne_cpu_flags {

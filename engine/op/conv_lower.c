@@ -168,6 +168,21 @@ static void gather(const struct patch_args *p, char *dst, const char *x, uint32_
 CONV_RUNS(s8, int8_t, mult)
 CONV_RUNS(f32, float, scale)
 
+struct dense_args {
+	struct ne_conv_s8 a;
+	struct ne_ref x, y;
+	void (*fn)(const struct ne_conv_s8 *a, const int8_t *x, int8_t *y, uint32_t first,
+		   uint32_t n);
+};
+
+/* units are blocks of nr output channels */
+static void run_dense(const struct ne_step *s, const struct ne_frame *f, uint32_t first, uint32_t n)
+{
+	const struct dense_args *c = s->args;
+
+	c->fn(&c->a, ne_at(f, c->x), ne_at(f, c->y), first, n);
+}
+
 /* ---- building ---- */
 
 static int pack_weights(struct ne_lower *lw, struct ne_conv *c)
@@ -327,6 +342,12 @@ static int lower_s8(struct ne_lower *lw, struct ne_conv *c)
 	s.nr = c->nr;
 	s.w_group = c->packed->group_stride;
 	s.padded_oc = padded;
+	if (c->n_pix == 1 && c->taps == 1 && c->groups == 1 && lw->k->dense_s8) {
+		struct dense_args d = {s.a, s.x, s.y, lw->k->dense_s8};
+
+		return ne_lower_step(lw, run_dense, &d, sizeof(d), padded / c->nr, 4, split.cost,
+				     lw->y);
+	}
 	if (c->patches) {
 		NE_RETURN_IF(lower_patches(lw, c, 1, (uint8_t)qx.zero, &s.patch, &s.a.ind));
 		s.a.ic *= s.a.taps;

@@ -174,12 +174,12 @@ static void find_top(const struct ne_context *c, const struct ne_program *p,
 	} else if (p->out[0].dtype == NE_S8) {
 		const int8_t *q = v;
 		int8_t top = INT8_MIN; /* two loops that vectors can do */
+		const int8_t *at;
 
 		for (size_t i = 0; i < n; i++)
 			top = NE_MAX(top, q[i]);
-		for (; best < n && q[best] != top; best++)
-			;
-		best = best < n ? best : 0;
+		at = memchr(q, (uint8_t)top, n);
+		best = at ? (uint32_t)(at - q) : 0;
 	} else if (p->out[0].dtype == NE_U8) {
 		const uint8_t *q = v;
 		uint8_t top = 0;

@@ -137,6 +137,37 @@ static bool run_s8(struct check *c)
 	return check_same(c, 1, s.y_stride, s.text);
 }
 
+/* A layer of one row, in pieces of blocks. */
+static bool run_dense_s8(struct check *c)
+{
+	const uint32_t nr = c->k->conv_s8_nr;
+	struct shape s;
+	struct ne_conv_s8 a;
+	uint32_t blocks, first = 0;
+	int8_t *w, *want, *y;
+	bool above_min;
+
+	draw_shape(c, &s);
+	s.n_pix = s.taps = s.pixels = 1;
+	w = draw_weights_s8(c, &s, &above_min);
+	draw_conv_s8(c, &s, w, &a);
+	*(int32_t *)(uintptr_t)a.ind = 0;
+	a.w_above_min = above_min;
+	check_output(c, s.oc, 1, &y, &want);
+	for (uint32_t o = 0; o < s.oc; o++) {
+		const uint32_t sum = window_s8(&a, &s, w, 0, o, c->k->conv_s8_shift);
+
+		want[o] = check_requantise((float)(int32_t)sum * a.mult[o], a.zp, a.lo, a.hi);
+	}
+	free(w);
+	blocks = (s.oc + nr - 1) / nr;
+	for (uint32_t n; first < blocks; first += n) {
+		n = check_one_in(c, 2) ? blocks - first : check_range(c, 1, blocks - first);
+		c->k->dense_s8(&a, a.x, y, first, n);
+	}
+	return check_same(c, 1, s.oc, s.text);
+}
+
 /* The value by f64 and the bound of its error. */
 static float window_f32(const struct ne_conv_f32 *a, const struct shape *s, const float *w,
 			uint32_t p, uint32_t o, double *ret_bound)
@@ -327,6 +358,44 @@ static void bench_f32(struct check *c)
 	}
 }
 
+static void call_dense_s8(const void *arg)
+{
+	const struct {
+		const struct ne_kernels *k;
+		struct ne_conv_s8 a;
+		int8_t *y;
+	} *job = arg;
+	const uint32_t nr = job->k->conv_s8_nr;
+
+	job->k->dense_s8(&job->a, job->a.x, job->y, 0, (job->a.oc + nr - 1) / nr);
+}
+
+static void bench_dense_s8(struct check *c)
+{
+	for (size_t i = 0; i < NE_ARRAY_SIZE(layers); i++) {
+		const struct shape s = layer_shape(i);
+		struct {
+			const struct ne_kernels *k;
+			struct ne_conv_s8 a;
+			int8_t *y;
+		} job = {.k = c->k};
+		bool above_min;
+		int8_t *w, *want;
+
+		if (s.n_pix > 1)
+			continue;
+		check_reset();
+		w = draw_weights_s8(c, &s, &above_min);
+		draw_conv_s8(c, &s, w, &job.a);
+		check_output(c, s.oc, 1, &job.y, &want);
+		check_time(c, layers[i].label, (double)s.ic * s.oc, "MAC", call_dense_s8, &job);
+		free(w);
+	}
+}
+
+const struct check_test check_dense_s8 = {
+	"dense_s8", offsetof(struct ne_kernels, dense_s8), run_dense_s8, bench_dense_s8, 300,
+};
 const struct check_test check_conv_s8 = {
 	"conv_s8", offsetof(struct ne_kernels, conv_s8), run_s8, bench_s8, 300,
 };

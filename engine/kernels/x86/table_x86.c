@@ -99,6 +99,7 @@ static void init_avx512vnni(struct ne_kernels *k)
 	k->dw_s8 = ne_dw_s8_avx512vnni;
 	k->dw_f32 = ne_dw_f32_avx512vnni;
 	k->conv_lines_f32 = ne_conv_lines_f32_avx512vnni;
+	k->dense_s8 = ne_dense_s8_avx512vnni;
 	k->dw_lines_f32 = ne_dw_lines_f32_avx512vnni;
 	k->maxpool_f32 = ne_maxpool_f32_avx512vnni;
 	k->avgpool_f32 = ne_avgpool_f32_avx512vnni;
