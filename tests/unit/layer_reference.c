@@ -302,7 +302,8 @@ static void judge_mean(struct run *r, const struct ne_node *n, size_t at, int32_
 
 	/* TFLite's average keeps its input's quantisation */
 	assert_true(qx.scale == qy.scale && qx.zero == qy.zero);
-	judge(r, n, at, round_ort(ort) + qy.zero, tflite);
+	/* ONNX Runtime adds the zero point of u8 values before it rounds */
+	judge(r, n, at, round_ort(ort + (float)(qy.zero + 128)) - 128, tflite);
 }
 
 static void check_windows(struct run *r, const struct ne_node *n)
