@@ -104,6 +104,16 @@ static void conv_constants(struct writer *w)
 	init_bytes(w, "sb", FLOAT, 1, dim3, sb, sizeof(sb));
 }
 
+/* In u8 with a zero point that leaves values without room in s8. */
+static bool unsigned_weights;
+static uint8_t weights_u8[3 * 2 * 3 * 3];
+static const uint8_t zw_u8 = 100;
+
+static int weight_at(int i)
+{
+	return unsigned_weights ? weights_u8[i] - zw_u8 : weights[i];
+}
+
 static void write_qdq(struct writer *w, const char *between)
 {
 	conv_constants(w);
@@ -126,8 +136,8 @@ static uint8_t expected_conv(const uint8_t *x, int o, int oy, int ox, bool relu)
 	for (int c = 0; c < 2; c++)
 		for (int k = 0; k < 9; k++)
 			sum += (x[(c * 5 + oy + k / 3) * 6 + ox + k % 3] - zx) *
-			       weights[(o * 2 + c) * 9 + k];
-	v = rintf((float)sum * (sx * sw[o] / sy)) + (float)zy;
+			       weight_at((o * 2 + c) * 9 + k);
+	v = rintf((float)sum * (sx * (unsigned_weights ? sw[0] : sw[o]) / sy)) + (float)zy;
 	return (uint8_t)fminf(fmaxf(v, lo), 255);
 }
 
@@ -162,6 +172,34 @@ static void qdq_convolution_is_one_s8_operator(void **state)
 		expect_conv(m, i == 1);
 		ne_model_free(m);
 	}
+}
+
+static void unsigned_weights_keep_their_zero_point(void **state)
+{
+	static float step;
+	struct ne_model *m;
+	struct writer w;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(weights_u8); i++)
+		weights_u8[i] = (uint8_t)(i * 89 % 256);
+	write_qdq(&w, "Identity");
+	step = sx * sw[0];
+	INIT_SCALAR(&w, "sw1", FLOAT, sw[0]);
+	INIT_SCALAR(&w, "zw1", U8, zw_u8);
+	INIT_SCALAR(&w, "sb1", FLOAT, step);
+	init_bytes(&w, "w1", U8, 4, dim_w, weights_u8, sizeof(weights_u8));
+	w.node[1].input = (char *[]){"w1", "sw1", "zw1"};
+	w.node[2].input = (char *[]){"b", "sb1"};
+	m = imported(&w);
+	assert_int_equal(count(m, NE_OP_CONV), 1);
+	assert_int_equal(count_type(m, NE_F32), 0);
+	/* the weights, the input, the output before and after its transpose */
+	assert_int_equal(count_type(m, NE_U8), 4);
+	unsigned_weights = true;
+	expect_conv(m, false);
+	unsigned_weights = false;
+	ne_model_free(m);
 }
 
 static void qlinear_convolution_is_the_same(void **state)
@@ -339,6 +377,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(qdq_convolution_is_one_s8_operator),
+		cmocka_unit_test(unsigned_weights_keep_their_zero_point),
 		cmocka_unit_test(qlinear_convolution_is_the_same),
 		cmocka_unit_test(half_a_pair_stays_real),
 		cmocka_unit_test(weights_quantised_in_the_graph_are_folded),

@@ -211,7 +211,7 @@ int onnx_add_body(struct onnx *o, const Onnx__GraphProto *g);
 /* ---- onnx_quant.c: 8-bit constants and activations ---- */
 
 /* Where input @i of the node was dequantised and its scales lie along @axis (of output channels):
- * the f32 constant @tensor made of it becomes s8 with these scales, or an s32 bias. 1 if so; 0 and
+ * the f32 constant @tensor made of it becomes s8 (or u8) with these scales, or an s32 bias. 1 if so; 0 and
  * nothing done if not; or a negative errno. */
 int onnx_quantised_weights(struct onnx *o, const onnx_node *n, size_t i, int axis, int tensor);
 int onnx_quantised_bias(struct onnx *o, const onnx_node *n, size_t i, int tensor);

@@ -159,14 +159,33 @@ static bool fits_s8(const struct onnx_quantised *of, size_t inner)
 	return true;
 }
 
+/* The integers that the f32 weights of @t were made of: exact, for each product was rounded once and
+ * its integer has eight bits. @zero is added to each. */
+static void *weight_bytes(const struct ne_tensor *t, const struct onnx_const *scale, int32_t zero)
+{
+	bool last = t->shape.rank == 3; /* depthwise: [kh, kw, channels] */
+	size_t total = ne_shape_elements(&t->shape);
+	size_t channels = (size_t)(last ? t->shape.dim[2] : t->shape.dim[0]);
+	uint8_t *data = ne_alloc_aligned(total);
+
+	for (size_t k = 0; data && k < total; k++) {
+		size_t c = scale->n == 1 ? 0 : last ? k % channels : k / (total / channels);
+		float w = ((const float *)t->data)[k] / ((const float *)scale->data)[c];
+
+		data[k] = (uint8_t)(lrintf(w) + zero);
+	}
+	return data;
+}
+
 int onnx_quantised_weights(struct onnx *o, const onnx_node *n, size_t i, int axis, int tensor)
 {
 	const struct onnx_value *v = onnx_in(o, n, i);
 	struct ne_tensor *t = &o->g->tensor[tensor];
-	bool last = o->g->node && t->shape.rank == 3; /* depthwise: [kh, kw, channels] */
-	size_t total = ne_shape_elements(&t->shape), channels, inner = 1;
 	const struct onnx_quantised *of;
-	int8_t *data;
+	int32_t zero = 0;
+	size_t inner = 1;
+	void *data;
+	bool s8;
 
 	if (!v || !v->of.q || (o->opt && o->opt->plain))
 		return 0;
@@ -176,25 +195,22 @@ int onnx_quantised_weights(struct onnx *o, const onnx_node *n, size_t i, int axi
 		return 0;
 	for (uint32_t k = (uint32_t)axis + 1; k < of->q->rank; k++)
 		inner *= (size_t)of->q->dim[k];
-	if (!fits_s8(of, inner))
+	s8 = fits_s8(of, inner);
+	if (!s8 && (of->q->dtype != NE_U8 || of->scale->n != 1))
 		return 0;
-	channels = (size_t)(last ? t->shape.dim[2] : t->shape.dim[0]);
-	data = ne_alloc_aligned(total);
+	if (!s8)
+		zero = (int32_t)onnx_const_int(of->zero, 0);
+	data = weight_bytes(t, of->scale, zero);
 	if (!data)
 		return onnx_fail(o, n, ENOMEM, "no memory");
-	for (size_t k = 0; k < total; k++) {
-		size_t c = last ? k % channels : k / (total / channels);
-
-		/* exact: the product was rounded once, of an integer of eight bits */
-		data[k] =
-			(int8_t)lrintf(((const float *)t->data)[k] /
-				       ((const float *)of->scale->data)[of->scale->n == 1 ? 0 : c]);
-	}
 	free(t->data);
 	t->data = data;
-	t->bytes = total;
-	t->dtype = NE_S8;
-	NE_RETURN_IF(set_scales(o, n, t, of->scale));
+	t->bytes = ne_shape_elements(&t->shape);
+	t->dtype = s8 ? NE_S8 : NE_U8;
+	if (!s8)
+		t->quant = (struct ne_quant){*(const float *)of->scale->data, zero};
+	else
+		NE_RETURN_IF(set_scales(o, n, t, of->scale));
 	return 1;
 }
 

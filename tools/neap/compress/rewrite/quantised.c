@@ -193,6 +193,7 @@ static int rise(struct edit *e, uint32_t node)
 
 /* ---- nodes that compute ---- */
 
+/* In s8 with scales, or in u8 with a zero point that s8 has no room for. */
 static bool s8_weights(const struct edit *e, const struct ne_node *n)
 {
 	const struct ne_tensor *w;
@@ -200,7 +201,7 @@ static bool s8_weights(const struct edit *e, const struct ne_node *n)
 	if (!edit_has_weights(n->op) || !edit_is_const(e, n->in[1]))
 		return false;
 	w = tensor_of(e, n->in[1]);
-	return w->dtype == NE_S8 && w->n_scale > 0;
+	return (w->dtype == NE_S8 && w->n_scale > 0) || (w->dtype == NE_U8 && w->quant.scale > 0);
 }
 
 /* How many inputs are activations; 0 where it has no s8 form. */
@@ -291,8 +292,9 @@ static int real_const(struct edit *e, uint32_t t, bool last_axis)
 	if (!data)
 		return ne_fail(e->err, ENOMEM, "rewrite: no memory");
 	for (size_t i = 0; i < total; i++) {
-		int64_t v = k->dtype == NE_S32 ? ((const int32_t *)k->data)[i]
-					       : ((const int8_t *)k->data)[i];
+		int64_t v = k->dtype == NE_S32  ? ((const int32_t *)k->data)[i]
+			    : k->dtype == NE_U8 ? ((const uint8_t *)k->data)[i]
+						: ((const int8_t *)k->data)[i];
 		size_t c = last_axis ? i % n : i / (total / n);
 
 		data[i] = (float)(v - zero) * (k->n_scale ? k->scale[c] : k->quant.scale);
