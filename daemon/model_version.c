@@ -171,6 +171,8 @@ static int make_workers(struct model_version *v, struct ne_error *err)
 
 		if (r < 0)
 			return ne_fail(err, -r, "context of a worker: %s", strerror(-r));
+		if (i) /* runs belong to streams; the first one's is for timing */
+			ne_context_drop_state(v->worker[i].context);
 		v->worker[i].scratch = ne_alloc_aligned(v->io.out_bytes);
 		if (!v->worker[i].scratch)
 			return ne_fail(err, ENOMEM, "no memory for the outputs");
@@ -381,6 +383,7 @@ int model_version_load(const char *path, const struct models_config *c, struct m
 		model_version_unref(v);
 		return r;
 	}
+	ne_context_drop_state(v->worker[0].context);
 	model_energy(v, c->active_power_mw);
 	*ret = v;
 	return 0;

@@ -78,6 +78,14 @@ struct ne_state *ne_context_state(struct ne_context *c)
 	return c->state;
 }
 
+void ne_context_drop_state(struct ne_context *c)
+{
+	if (c->state == c->own)
+		c->state = NULL;
+	ne_state_free(c->own);
+	c->own = NULL;
+}
+
 void ne_context_reset(struct ne_context *c)
 {
 	if (c->state)

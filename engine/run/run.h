@@ -69,6 +69,8 @@ void ne_state_free(struct ne_state *s);
 void ne_state_reset(struct ne_state *s);
 void ne_context_set_state(struct ne_context *c, struct ne_state *s);
 struct ne_state *ne_context_state(struct ne_context *c); /* the one that runs use now, or NULL */
+/* Frees the context's own, for contexts that only run other streams: without one set -EINVAL. */
+void ne_context_drop_state(struct ne_context *c);
 /* Resets it, where there is one: the next run begins a stream. */
 void ne_context_reset(struct ne_context *c);
 

@@ -161,6 +161,13 @@ static void test_streams(void **state)
 		ne_context_reset(g.c);
 		run(&g, 0, 0);
 		assert_memory_equal(g.out, alone[0], sizeof(g.out));
+		ne_context_drop_state(g.c);
+		assert_null(ne_context_state(g.c));
+		assert_int_equal(try_run(&g, 0, 0, NULL), -EINVAL);
+		ne_state_reset(a);
+		ne_context_set_state(g.c, a);
+		run(&g, 0, 0);
+		assert_memory_equal(g.out, alone[0], sizeof(g.out));
 		ne_state_free(a);
 		ne_state_free(b);
 		rig_done(&g);
