@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The ONNX exporter: what is written is read back by the importer and gives the same answers. */
 #include "tests/unit/random_model.h"
+#include "tests/unit/run_graph.h"
 #include "tests/unit/tflite_builder.h"
 
 #include "engine/model/container.h"
@@ -220,6 +221,59 @@ static void test_u8_weights(void **state)
 	fbw_free(&b);
 }
 
+/* Element-wise operators behind a convolution, whose channels ONNX has first. */
+static void test_families(void **state)
+{
+	static const struct {
+		enum ne_op op;
+		int32_t kind;
+		float value, value2;
+	} cases[] = {
+		{NE_OP_UNARY, NE_UNARY_ABS, 0, 0},          {NE_OP_UNARY, NE_UNARY_EXP, 0, 0},
+		{NE_OP_UNARY, NE_UNARY_LEAKYRELU, 0.1f, 0}, {NE_OP_UNARY, NE_UNARY_ELU, 1, 0},
+		{NE_OP_UNARY, NE_UNARY_CLIP, -1, 2},        {NE_OP_UNARY, NE_UNARY_SWISH, 1, 0},
+		{NE_OP_UNARY, NE_UNARY_MISH, 0, 0},         {NE_OP_UNARY, NE_UNARY_GELU, 0, 0},
+		{NE_OP_BINARY, NE_BINARY_SUB, 0, 0},        {NE_OP_BINARY, NE_BINARY_MAX, 0, 0},
+		{NE_OP_BINARY, NE_BINARY_PRELU, 0, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < NE_ARRAY_SIZE(cases); i++) {
+		struct ne_attr attr = {
+			.groups = 1,
+			.kind = cases[i].kind,
+			.value = cases[i].value,
+			.value2 = cases[i].value2,
+		};
+		struct ne_model *m, *back;
+		float in[6 * 5 * 3], *a, *b;
+		struct ne_graph g;
+		size_t n, n_back;
+		uint32_t t;
+
+		ne_graph_init(&g);
+		t = b_conv(&g, b_input(&g, SHAPE(1, 6, 5, 3)), 4, 3, 1, 1);
+		if (cases[i].op == NE_OP_BINARY)
+			t = B_NODE(&g, cases[i].op, &attr, t, b_const(&g, SHAPE(4), 0.1f, 1));
+		else
+			t = B_NODE(&g, cases[i].op, &attr, t);
+		b_exit(&g, t);
+		m = model_of_graph(&g);
+		back = exported(m, 0, false);
+		for (size_t k = 0; k < NE_ARRAY_SIZE(in); k++)
+			in[k] = (float)((int)(k * 7 % 13) - 6) * 0.2f;
+		a = run_on(m, in, &n);
+		b = run_on(back, in, &n_back);
+		assert_int_equal(n, n_back);
+		assert_close(a, b, n, 1e-5f);
+		free(a);
+		free(b);
+		ne_model_free(back);
+		ne_model_free(m);
+		ne_graph_done(&g);
+	}
+}
+
 static void expect_refusal(const struct ne_model *m, uint32_t level, int code, const char *text)
 {
 	struct onnx_export_options opt = {.level = level};
@@ -251,7 +305,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_level),   cmocka_unit_test(test_channels_first),
 		cmocka_unit_test(test_shipped_model), cmocka_unit_test(test_integers),
-		cmocka_unit_test(test_u8_weights),    cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_u8_weights),    cmocka_unit_test(test_families),
+		cmocka_unit_test(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -127,7 +127,17 @@ struct x_weights {
 /* @columns: for a dense layer, where each of its inputs is in the engine's order, or NULL. */
 int x_weights(struct exporter *x, const uint32_t *columns, struct x_weights *ret);
 
+/* ---- onnx_family.c: operators that are element by element, of real values ---- */
+
+int x_unary_family(struct exporter *x);
+int x_binary_family(struct exporter *x);
+
 /* ---- onnx_ops.c ---- */
+
+/* The layout that all inputs of the node at hand can have, and that spares the most nodes. */
+struct layout x_common_layout(struct exporter *x);
+/* The node's output from its real value: activation, then quantising where it is s8. */
+int x_result(struct exporter *x, const struct layout *l, const char *real);
 
 /* Writes the node at hand. */
 int x_operator(struct exporter *x);

@@ -47,7 +47,7 @@ static const char *finish(struct exporter *x, const char *real)
 	return x_quantise(x, activate(x, x->act, x_dequantise(x, real, q, NE_U8)), q, NE_U8, NULL);
 }
 
-static int result(struct exporter *x, const struct layout *l, const char *real)
+int x_result(struct exporter *x, const struct layout *l, const char *real)
 {
 	x_add_form(x, x->y, l, finish(x, real));
 	return x->failed;
@@ -87,7 +87,7 @@ static int conv(struct exporter *x)
 		   x->node->op == NE_OP_DWCONV ? ne_shape_last(&x->shape[in])
 					       : x->node->attr.groups);
 	window_attrs(x, true);
-	return result(x, &l, v);
+	return x_result(x, &l, v);
 }
 
 /* Whether the window is the whole image, so that GlobalAveragePool says the same. */
@@ -107,7 +107,7 @@ static int pool(struct exporter *x)
 	const char *v = x_real(x, n->in[0], &l);
 
 	if (n->op == NE_OP_AVGPOOL && pools_all(x))
-		return result(x, &l, X_NODE(x, "GlobalAveragePool", NULL, v));
+		return x_result(x, &l, X_NODE(x, "GlobalAveragePool", NULL, v));
 	if (n->op == NE_OP_AVGPOOL && (n->attr.window.dh > 1 || n->attr.window.dw > 1))
 		return x_fail(x, EOPNOTSUPP,
 			      "an average with dilations: ONNX has it from opset 19 on");
@@ -115,7 +115,7 @@ static int pool(struct exporter *x)
 	window_attrs(x, n->op == NE_OP_MAXPOOL);
 	if (n->op == NE_OP_AVGPOOL && n->attr.count_include_pad)
 		x_attr_int(x, "count_include_pad", 1);
-	return result(x, &l, v);
+	return x_result(x, &l, v);
 }
 
 /* ONNX keeps the axes of length 1, the engine drops them. */
@@ -207,7 +207,7 @@ static const char *operand(struct exporter *x, uint32_t t, uint32_t rank, const 
 
 /* ONNX aligns shapes from the right as the engine does, so in the engine's order any rank will do;
  * in another, only where all operands have the result's rank. */
-static struct layout common_layout(struct exporter *x)
+struct layout x_common_layout(struct exporter *x)
 {
 	const struct ne_node *n = x->node;
 	uint32_t rank = x->shape[x->y].rank;
@@ -225,11 +225,11 @@ static int binary(struct exporter *x)
 {
 	const struct ne_node *n = x->node;
 	uint32_t rank = x->shape[x->y].rank;
-	struct layout l = common_layout(x);
+	struct layout l = x_common_layout(x);
 
-	return result(x, &l,
-		      X_NODE(x, n->op == NE_OP_ADD ? "Add" : "Mul", NULL,
-			     operand(x, n->in[0], rank, &l), operand(x, n->in[1], rank, &l)));
+	return x_result(x, &l,
+			X_NODE(x, n->op == NE_OP_ADD ? "Add" : "Mul", NULL,
+			       operand(x, n->in[0], rank, &l), operand(x, n->in[1], rank, &l)));
 }
 
 /* Where @axis of the engine is in @l. */
@@ -245,14 +245,14 @@ static int64_t axis_in(const struct layout *l, int32_t axis)
 static int concat(struct exporter *x)
 {
 	const struct ne_node *n = x->node;
-	struct layout l = common_layout(x);
+	struct layout l = x_common_layout(x);
 	const char *in[NE_MAX_IO], *v;
 
 	for (uint32_t k = 0; k < n->n_in; k++)
 		in[k] = x_real(x, n->in[k], &l);
 	v = x_node(x, "Concat", NULL, n->n_in, in);
 	x_attr_int(x, "axis", axis_in(&l, n->attr.axis));
-	return result(x, &l, v);
+	return x_result(x, &l, v);
 }
 
 static int unary(struct exporter *x)
@@ -262,18 +262,18 @@ static int unary(struct exporter *x)
 
 	switch (x->node->op) {
 	case NE_OP_RELU:
-		return result(x, &l, X_NODE(x, "Relu", NULL, v));
+		return x_result(x, &l, X_NODE(x, "Relu", NULL, v));
 	case NE_OP_RELU6:
-		return result(x, &l, activate(x, NE_ACT_RELU6, v));
+		return x_result(x, &l, activate(x, NE_ACT_RELU6, v));
 	case NE_OP_SIGMOID:
-		return result(x, &l, X_NODE(x, "Sigmoid", NULL, v));
+		return x_result(x, &l, X_NODE(x, "Sigmoid", NULL, v));
 	case NE_OP_TANH:
-		return result(x, &l, X_NODE(x, "Tanh", NULL, v));
+		return x_result(x, &l, X_NODE(x, "Tanh", NULL, v));
 	default: /* HardSwish itself came with opset 14 */
 		gate = X_NODE(x, "HardSigmoid", NULL, v);
 		x_attr_float(x, "alpha", 1.0f / 6.0f);
 		x_attr_float(x, "beta", 0.5f);
-		return result(x, &l, X_NODE(x, "Mul", NULL, v, gate));
+		return x_result(x, &l, X_NODE(x, "Mul", NULL, v, gate));
 	}
 }
 
@@ -283,7 +283,7 @@ static int softmax(struct exporter *x)
 	const char *v = X_NODE(x, "Softmax", NULL, x_real(x, x->node->in[0], &l));
 
 	x_attr_int(x, "axis", axis_in(&l, x->node->attr.axis));
-	return result(x, &l, v);
+	return x_result(x, &l, v);
 }
 
 static int batchnorm(struct exporter *x)
@@ -296,7 +296,7 @@ static int batchnorm(struct exporter *x)
 		in[k] = x_real(x, n->in[k], &same);
 	v = x_node(x, "BatchNormalization", NULL, 5, in);
 	x_attr_float(x, "epsilon", n->attr.value);
-	return result(x, &l, v);
+	return x_result(x, &l, v);
 }
 
 /* ---- places ---- */
@@ -321,9 +321,9 @@ static int reshape(struct exporter *x)
 	}
 	for (uint32_t i = 0; i < x->shape[x->y].rank; i++)
 		dim[i] = x->shape[x->y].dim[i];
-	return result(x, &same,
-		      X_NODE(x, "Reshape", NULL, x_real(x, in, &same),
-			     x_init_ints(x, "shape", x->shape[x->y].rank, dim)));
+	return x_result(x, &same,
+			X_NODE(x, "Reshape", NULL, x_real(x, in, &same),
+			       x_init_ints(x, "shape", x->shape[x->y].rank, dim)));
 }
 
 /* Axis i of y is axis perm[i] of x: what ONNX has at some place of x it has there of y. */
@@ -342,7 +342,7 @@ static int transpose(struct exporter *x)
 		for (uint32_t i = 0; i < rank; i++)
 			perm[i] = x->node->attr.perm[i];
 		x_attr_ints(x, "perm", rank, perm);
-		return result(x, &same, v);
+		return x_result(x, &same, v);
 	}
 	for (uint32_t f = 0; f < x->value[in].n_form; f++) {
 		struct layout l = same;
@@ -368,9 +368,9 @@ static int pad(struct exporter *x)
 		pads[i] = n->attr.pad[l.perm[i]];
 		pads[rank + i] = n->attr.pad[rank + (uint32_t)l.perm[i]];
 	}
-	return result(x, &l,
-		      X_NODE(x, "Pad", NULL, v, x_init_ints(x, "pads", 2 * rank, pads),
-			     x_init_float(x, "value", n->attr.value)));
+	return x_result(x, &l,
+			X_NODE(x, "Pad", NULL, v, x_init_ints(x, "pads", 2 * rank, pads),
+			       x_init_float(x, "value", n->attr.value)));
 }
 
 /* ---- between real values and integers ---- */
@@ -384,28 +384,40 @@ static int quantise(struct exporter *x)
 		x_add_form(x, x->y, &l, x_stored(x, in, &l));
 		return x->failed;
 	}
-	return result(x, &l, x_real(x, in, &l));
+	return x_result(x, &l, x_real(x, in, &l));
 }
 
 static int dequantise(struct exporter *x)
 {
 	struct layout l = x_layout_of(x, x->node->in[0]);
 
-	return result(x, &l, x_real(x, x->node->in[0], &l));
+	return x_result(x, &l, x_real(x, x->node->in[0], &l));
 }
 
 static int (*const writers[NE_OP_COUNT])(struct exporter *x) = {
-	[NE_OP_CONV] = conv,           [NE_OP_DWCONV] = conv,
-	[NE_OP_DENSE] = dense,         [NE_OP_MAXPOOL] = pool,
-	[NE_OP_AVGPOOL] = pool,        [NE_OP_GLOBALPOOL] = globalpool,
-	[NE_OP_ADD] = binary,          [NE_OP_MUL] = binary,
-	[NE_OP_CONCAT] = concat,       [NE_OP_RELU] = unary,
-	[NE_OP_RELU6] = unary,         [NE_OP_HARDSWISH] = unary,
-	[NE_OP_SIGMOID] = unary,       [NE_OP_TANH] = unary,
-	[NE_OP_SOFTMAX] = softmax,     [NE_OP_BATCHNORM] = batchnorm,
-	[NE_OP_RESHAPE] = reshape,     [NE_OP_PAD] = pad,
-	[NE_OP_QUANTISE] = quantise,   [NE_OP_DEQUANTISE] = dequantise,
+	[NE_OP_CONV] = conv,
+	[NE_OP_DWCONV] = conv,
+	[NE_OP_DENSE] = dense,
+	[NE_OP_MAXPOOL] = pool,
+	[NE_OP_AVGPOOL] = pool,
+	[NE_OP_GLOBALPOOL] = globalpool,
+	[NE_OP_ADD] = binary,
+	[NE_OP_MUL] = binary,
+	[NE_OP_CONCAT] = concat,
+	[NE_OP_RELU] = unary,
+	[NE_OP_RELU6] = unary,
+	[NE_OP_HARDSWISH] = unary,
+	[NE_OP_SIGMOID] = unary,
+	[NE_OP_TANH] = unary,
+	[NE_OP_SOFTMAX] = softmax,
+	[NE_OP_BATCHNORM] = batchnorm,
+	[NE_OP_RESHAPE] = reshape,
+	[NE_OP_PAD] = pad,
+	[NE_OP_QUANTISE] = quantise,
+	[NE_OP_DEQUANTISE] = dequantise,
 	[NE_OP_TRANSPOSE] = transpose,
+	[NE_OP_UNARY] = x_unary_family,
+	[NE_OP_BINARY] = x_binary_family,
 };
 
 int x_operator(struct exporter *x)
@@ -414,6 +426,8 @@ int x_operator(struct exporter *x)
 		(unsigned)x->node->op < NE_OP_COUNT ? writers[x->node->op] : NULL;
 
 	if (!write)
-		return x_fail(x, EOPNOTSUPP, "ONNX opset 13 has no such operator");
+		return x_fail(x, EOPNOTSUPP, "the exporter does not write this operator");
+	if (x->node->n_out > 1)
+		return x_fail(x, EOPNOTSUPP, "the exporter does not write its second output");
 	return write(x);
 }
