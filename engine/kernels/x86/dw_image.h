@@ -54,7 +54,20 @@ static void dw_row_split(dw_x *even, dw_x *odd, const int8_t *x, uint32_t c, uin
 	}
 }
 
-/* A row whose columns lie as planes. Padding is written first: it may write beyond its end. */
+static void dw_pad_planes(const struct ne_dw_image_s8 *a, dw_x *d, uint32_t from, uint32_t to)
+{
+	const size_t plane = (size_t)a->im.columns / a->planes * a->c;
+	const dw_x zero = dw_of(a->im.zero);
+
+	for (; from < to; from++) {
+		dw_x *pixel = d + from % a->planes * plane + from / a->planes * a->c;
+
+		for (uint32_t i = 0; i < a->c; i++)
+			pixel[i] = zero;
+	}
+}
+
+/* A row whose columns lie as planes. */
 static void dw_row_planes(const struct ne_dw_image_s8 *a, dw_x *d, const int8_t *x)
 {
 	const struct ne_image_rows *im = &a->im;
@@ -62,11 +75,8 @@ static void dw_row_planes(const struct ne_dw_image_s8 *a, dw_x *d, const int8_t 
 	const uint32_t inside = NE_MIN((uint32_t)im->w, (uint32_t)im->columns - left);
 	const size_t plane = (size_t)im->columns / planes * a->c;
 
-	for (uint32_t column = 0; column < (uint32_t)im->columns; column++)
-		if (column < left || column >= left + inside)
-			for (uint32_t i = 0; i < a->c; i++)
-				d[column % planes * plane + column / planes * a->c + i] =
-					dw_of(im->zero);
+	dw_pad_planes(a, d, 0, left);
+	dw_pad_planes(a, d, left + inside, (uint32_t)im->columns);
 	if (planes == 2) {
 		dw_x *even = d + left % 2 * plane + left / 2 * a->c;
 		dw_x *odd = d + (left + 1) % 2 * plane + (left + 1) / 2 * a->c;
