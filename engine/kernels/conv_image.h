@@ -187,19 +187,25 @@ static inline void image_pixels(const tile_args *a, const tile_x *x, uint32_t p,
 	}
 }
 
+/*
+ * Ways: 0 deals blocks out evenly to tiles of at most TILE_MAX_NB; 1 to TILE_MAX_NB makes tiles of
+ * that many as long as there are enough.
+ */
+#define IMAGE_WAYS (TILE_MAX_NB + 1)
+
 static void image_blocks(const tile_args *a, const tile_x *x, uint32_t p, uint32_t rows, uint32_t n)
 {
 	const uint32_t blocks = (a->oc + TILE_NR - 1) / TILE_NR;
-	const uint32_t most = a->blocks ? NE_MIN(a->blocks, TILE_MAX_NB) : TILE_MAX_NB;
 	const size_t row = (size_t)a->im.sh * (size_t)a->im.columns * a->im.pixel;
-	uint32_t block = 0;
 
-	for (uint32_t g = (blocks + most - 1) / most; g; g--) {
-		const uint32_t nb = (blocks - block + g - 1) / g;
+	for (uint32_t block = 0, nb; block < blocks; block += nb) {
+		const uint32_t left = blocks - block,
+			       groups = (left + TILE_MAX_NB - 1) / TILE_MAX_NB;
 
+		nb = a->way && a->way <= TILE_MAX_NB ? NE_MIN(a->way, left)
+						     : (left + groups - 1) / groups;
 		for (uint32_t r = 0; r < rows; r++)
 			image_pixels(a, x + r * row, p + r * n, n, block, nb);
-		block += nb;
 	}
 }
 

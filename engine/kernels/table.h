@@ -85,8 +85,9 @@ struct ne_conv_image_s8 {
 	const float *mult;
 	bool wide; /* some |product| may be 2^31 or more */
 	int32_t zp, lo, hi;
-	uint32_t blocks; /* of a tile, 0: the kernel's choice */
-	int8_t *y;       /* of row 0 */
+	uint32_t
+		way; /* of cutting the work into tiles, below conv_image_ways; the bytes are equal */
+	int8_t *y;   /* of row 0 */
 	size_t y_stride;
 };
 
@@ -296,6 +297,7 @@ struct ne_kernels {
 	/* Takes what conv_s8 takes, packed alike. */
 	void (*conv_image_s8)(const struct ne_conv_image_s8 *a);
 	uint32_t conv_image_elem; /* bytes of an element of scratch */
+	uint32_t conv_image_ways; /* 0 or 1: there is but one, 0 */
 	void (*dw_image_s8)(const struct ne_dw_image_s8 *a);
 	uint32_t dw_image_lanes, dw_image_taps, dw_image_elem; /* taps: 1, 2 or 4 */
 	int32_t dw_image_shift;

@@ -174,6 +174,7 @@ int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
 	choose_chunk(lw, &s.a.im, c->oc);
 	NE_RETURN_IF(lower_runs(lw, c, &s.a));
 	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
+	s.a.way = ne_tune_conv_image(&lw->tune, lw->k, &s.a);
 	s.x = lw->ref[c->n->in[0]];
 	s.y = lw->ref[lw->y];
 	flat = ne_image_flat(&s.a.im);

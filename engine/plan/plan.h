@@ -15,6 +15,7 @@
 
 #include "engine/kernels/table.h"
 #include "engine/plan/pool.h"
+#include "engine/plan/tune.h"
 #include "engine/run/run.h"
 
 enum ne_base {
@@ -143,6 +144,7 @@ struct ne_lower {
 	struct ne_step *step;
 	uint32_t n_step, step_capacity;
 	size_t scratch_bytes;
+	struct ne_tune tune; /* of the program */
 
 	/* of the node at hand: where a relu or the like is fused, its output and what it does */
 	uint32_t y;

@@ -91,6 +91,7 @@ static int build_plans(struct ne_program *p, const struct ne_model *m, struct ne
 			      .g = &m->graph,
 			      .k = &p->k,
 			      .pool = &p->pool,
+			      .tune = {NE_TUNE_NS},
 			      .state = p->state,
 			      .err = err};
 	int r = 0;

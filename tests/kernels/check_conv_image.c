@@ -140,7 +140,7 @@ static void draw_conv(struct check *c, struct shape *s, struct ne_conv_image_s8 
 	check_draw_mult(c, mult, ocr, 5000 * sqrt((double)taps * s->ic));
 	for (size_t i = 0; i < s->oc; i++)
 		a->wide |= !(fabs((double)mult[i]) < 0.5);
-	a->blocks = check_range(c, 0, 5);
+	a->way = check_range(c, 0, NE_MAX(k->conv_image_ways, 1u) - 1);
 	check_draw_output(c, &a->zp, &a->lo, &a->hi);
 	*ret_w = w;
 }
@@ -273,7 +273,7 @@ static void bench(struct check *c)
 			s.im.chunk = 192;
 		draw_conv(c, &s, &job.a, &w);
 		job.a.wide = false;
-		job.a.blocks = 0;
+		job.a.way = 0;
 		job.a.n = (uint32_t)(ne_image_flat(&s.im) ? s.im.ow : s.im.oh);
 		check_output(c, (size_t)s.im.oh * (size_t)s.im.ow * s.oc, 1, &job.a.y, &want);
 		check_time(c, layers[i].label,

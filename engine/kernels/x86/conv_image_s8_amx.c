@@ -306,8 +306,11 @@ static void image_blocks(const tile_args *a, const tile_x *x, uint32_t p, uint32
 
 void ne_conv_image_s8_amx(const struct ne_conv_image_s8 *a)
 {
-	if (!parts_of_run(a->run_steps) || a->im.ow < 4) {
-		ne_conv_image_s8_avx512vnni(a);
+	if (a->way || !parts_of_run(a->run_steps)) {
+		struct ne_conv_image_s8 other = *a;
+
+		other.way = a->way ? a->way - 1 : 0;
+		ne_conv_image_s8_avx512vnni(&other);
 		return;
 	}
 	image_conv(a);

@@ -35,6 +35,7 @@ static void init_avx2(struct ne_kernels *k)
 	k->cpu = "avx2";
 	k->conv_image_s8 = ne_conv_image_s8_avx2;
 	k->conv_image_elem = 2;
+	k->conv_image_ways = 4;
 	k->dw_image_s8 = ne_dw_image_s8_avx2;
 	k->dw_image_lanes = 16;
 	k->dw_image_taps = 2;
@@ -69,6 +70,7 @@ static void init_avxvnni(struct ne_kernels *k)
 	k->cpu = "avxvnni";
 	k->conv_image_s8 = ne_conv_image_s8_avxvnni;
 	k->conv_image_elem = 1;
+	k->conv_image_ways = 4;
 	k->dw_image_s8 = ne_dw_image_s8_avxvnni;
 	k->dw_image_lanes = 32;
 	k->dw_image_taps = 4;
@@ -90,6 +92,7 @@ static void init_avx512vnni(struct ne_kernels *k)
 	k->conv_s8_shift = 128;
 	k->conv_image_s8 = ne_conv_image_s8_avx512vnni;
 	k->conv_image_elem = 1;
+	k->conv_image_ways = 5;
 	k->dw_image_s8 = ne_dw_image_s8_avx512vnni;
 	k->dw_image_lanes = 64;
 	k->dw_image_taps = 4;
@@ -123,6 +126,7 @@ static void init_amx(struct ne_kernels *k)
 {
 	k->cpu = "amx";
 	k->conv_image_s8 = ne_conv_image_s8_amx;
+	k->conv_image_ways = 1 + 5; /* tiles of AMX, then the ways of AVX-512 */
 }
 
 void ne_kernels_init_x86(struct ne_kernels *k, unsigned flags)
