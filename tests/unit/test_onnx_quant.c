@@ -200,6 +200,15 @@ static void unsigned_weights_keep_their_zero_point(void **state)
 	expect_conv(m, false);
 	unsigned_weights = false;
 	ne_model_free(m);
+	/* without a zero point it is 0, and s8 still has no room */
+	write_qdq(&w, "Identity");
+	INIT_SCALAR(&w, "sw1", FLOAT, sw[0]);
+	init_bytes(&w, "w1", U8, 4, dim_w, weights_u8, sizeof(weights_u8));
+	w.node[1].input = (char *[]){"w1", "sw1"};
+	w.node[1].n_input = 2;
+	m = imported(&w);
+	assert_int_equal(count_type(m, NE_F32), 0);
+	ne_model_free(m);
 }
 
 static void qlinear_convolution_is_the_same(void **state)

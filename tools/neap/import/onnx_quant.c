@@ -198,7 +198,7 @@ int onnx_quantised_weights(struct onnx *o, const onnx_node *n, size_t i, int axi
 	s8 = fits_s8(of, inner);
 	if (!s8 && (of->q->dtype != NE_U8 || of->scale->n != 1))
 		return 0;
-	if (!s8)
+	if (!s8 && of->zero)
 		zero = (int32_t)onnx_const_int(of->zero, 0);
 	data = weight_bytes(t, of->scale, zero);
 	if (!data)
