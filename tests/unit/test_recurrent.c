@@ -185,6 +185,14 @@ static void draw_operand(struct test_case *c, int k, bool there, int32_t n)
 		o->v[i] = k == R ? 0.2f * real() : real();
 }
 
+static void case_done(struct test_case *c)
+{
+	for (int k = 0; k < OPERANDS; k++)
+		free(c->operand[k].v);
+	memset(c, 0, sizeof(*c));
+}
+
+/* Freed by case_done(). */
 static void draw_case(struct test_case *c)
 {
 	static const enum ne_op ops[] = {NE_OP_LSTM, NE_OP_GRU, NE_OP_RNN};
@@ -310,8 +318,7 @@ static void run_case(uint32_t number)
 		free(out[k]);
 		free(want[k]);
 	}
-	for (int k = 0; k < OPERANDS; k++)
-		free(c.operand[k].v);
+	case_done(&c);
 }
 
 static void every_form_follows_the_formulas(void **state)
@@ -327,14 +334,15 @@ static void wrong_shapes_are_refused(void **state)
 {
 	struct ne_error err = {""};
 	const void *in[OPERANDS];
-	struct test_case c;
+	struct test_case c = {0};
 	struct ne_model *m;
 
 	(void)state;
 	seed = 3;
-	do
+	do {
+		case_done(&c);
 		draw_case(&c);
-	while (c.op != NE_OP_LSTM || !c.operand[BIAS].there || !c.operand[LENGTHS].there);
+	} while (c.op != NE_OP_LSTM || !c.operand[BIAS].there || !c.operand[LENGTHS].there);
 	m = model_of(&c, in);
 	for (uint32_t k = 0; k < 5; k++) {
 		struct ne_shape *s = &m->graph.tensor[m->graph.node[0].in[k]].shape;
@@ -359,8 +367,7 @@ static void wrong_shapes_are_refused(void **state)
 	assert_int_equal(ne_graph_check(&m->graph, &err), -EINVAL);
 	m->graph.node[0].n_out = 3;
 	ne_model_free(m);
-	for (int k = 0; k < OPERANDS; k++)
-		free(c.operand[k].v);
+	case_done(&c);
 }
 
 int main(void)
