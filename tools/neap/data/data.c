@@ -2,6 +2,7 @@
 /* SPECs: which kind of data set, and what all kinds share. A data set owns all that it points to. */
 #include "tools/neap/data/data.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -86,11 +87,37 @@ static int unknown_kind(const char *spec, struct ne_error *err)
 	return ne_fail(err, EINVAL, "data set '%.60s': expected one of %s", spec, list);
 }
 
+char *data_expand(const char *s)
+{
+	static const char name[] = "$NEAP_DATA";
+	const char *dir = getenv("NEAP_DATA"), *from;
+	size_t bytes = 0;
+	char *out = NULL;
+	FILE *f = open_memstream(&out, &bytes);
+
+	if (!f)
+		return NULL;
+	if (!dir || !*dir)
+		dir = "../shared/data";
+	while ((from = strstr(s, name))) {
+		fwrite(s, 1, (size_t)(from - s), f);
+		fputs(dir, f);
+		s = from + strlen(name);
+	}
+	fputs(s, f);
+	if (fclose(f)) {
+		free(out);
+		return NULL;
+	}
+	return out;
+}
+
 int data_open(const char *spec, struct data_set *ret, struct ne_error *err)
 {
 	const struct data_source *source = NULL;
 	const char *colon = strchr(spec, ':');
 	struct data_set d = {.n = 0};
+	char *args;
 	int rc;
 
 	for (size_t i = 0; colon && i < NE_ARRAY_SIZE(sources); i++)
@@ -99,7 +126,9 @@ int data_open(const char *spec, struct data_set *ret, struct ne_error *err)
 			source = sources[i];
 	if (!source)
 		return unknown_kind(spec, err);
-	rc = source->open(colon + 1, &d, err);
+	args = data_expand(colon + 1);
+	rc = args ? source->open(args, &d, err) : ne_fail(err, ENOMEM, "out of memory");
+	free(args);
 	if (!rc)
 		rc = check_labels(&d, err);
 	if (!rc) {

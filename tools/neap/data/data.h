@@ -35,7 +35,12 @@ struct data_set {
 	char *name;         /* the SPEC, for provenance */
 };
 
-/* Errors: -EINVAL a SPEC or a content that does not fit; -EBADMSG a damaged file; -ENOENT and
+/* "$NEAP_DATA" in a SPEC or path stands for that variable, by default ../shared/data, so that what a
+ * file tells of its data names no machine. Freed with free(); NULL without memory. */
+char *data_expand(const char *s);
+
+/* The name of the set is @spec as given, its paths are data_expand()ed.
+ * Errors: -EINVAL a SPEC or a content that does not fit; -EBADMSG a damaged file; -ENOENT and
  * others of open(2); -EFBIG over a limit; -ENOTSUP a library was absent when neap was built. */
 int data_open(const char *spec, struct data_set *ret, struct ne_error *err);
 void data_close(struct data_set *d);

@@ -124,32 +124,6 @@ static int parse_bool(const char *s, bool *ret)
 	return 0;
 }
 
-/* "$NEAP_DATA" in a SPEC or path stands for that variable, by default ../shared/data. */
-static char *expand(const char *s)
-{
-	static const char name[] = "$NEAP_DATA";
-	const char *dir = getenv("NEAP_DATA"), *from;
-	size_t bytes = 0;
-	char *out = NULL;
-	FILE *f = open_memstream(&out, &bytes);
-
-	if (!f)
-		return NULL;
-	if (!dir || !*dir)
-		dir = "../shared/data";
-	while ((from = strstr(s, name))) {
-		fwrite(s, 1, (size_t)(from - s), f);
-		fputs(dir, f);
-		s = from + strlen(name);
-	}
-	fputs(s, f);
-	if (fclose(f)) {
-		free(out);
-		return NULL;
-	}
-	return out;
-}
-
 static int store(struct reader *in, const struct key *k, const char *value)
 {
 	void *at = (char *)in->r + k->offset;
@@ -157,7 +131,7 @@ static int store(struct reader *in, const struct key *k, const char *value)
 	double v = 0.0;
 
 	if (k->kind == V_STRING) {
-		char *copy = expand(value);
+		char *copy = data_expand(value);
 
 		if (!copy)
 			return in->code = -ENOMEM;
@@ -339,7 +313,7 @@ static int set_spec(struct reader *in, const char *value, char **ret, char **ret
 {
 	free(*ret);
 	free(*ret_text);
-	*ret = expand(value);
+	*ret = data_expand(value);
 	*ret_text = strdup(value);
 	return *ret && *ret_text ? 0 : (in->code = -ENOMEM);
 }
