@@ -84,7 +84,7 @@ static void run_cumsum(const struct ne_step *s, const struct ne_frame *f, uint32
 			const char *x = (const char *)ne_at(f, c->x) + e;
 			char *y = (char *)ne_at(f, c->y) + e;
 			int64_t v = 0;
-			float r = 0;
+			float r = 0, here;
 
 			if (real)
 				ne_elem_load_f32(&r, x, 1, &c->elem);
@@ -94,8 +94,9 @@ static void run_cumsum(const struct ne_step *s, const struct ne_frame *f, uint32
 				sum += (double)r;
 				total = (int64_t)((uint64_t)total + (uint64_t)v);
 			}
+			here = (float)sum;
 			if (real)
-				ne_elem_store_f32(y, &(float){(float)sum}, 1, &c->elem);
+				ne_elem_store_f32(y, &here, 1, &c->elem);
 			else
 				ne_elem_store_s64(y, &total, 1, &c->elem);
 			if (c->form & EXCLUSIVE) {

@@ -121,9 +121,9 @@ static void observe_inputs(const struct ne_context *c, const struct ne_program *
 
 static void run_segment(struct ne_context *c, const struct ne_plan *plan, struct ne_segment seg)
 {
-	const struct ne_step *s = plan->step + seg.first, *end = s + seg.n;
+	for (uint32_t i = 0; i < seg.n; i++) {
+		const struct ne_step *s = &plan->step[seg.first + i];
 
-	for (; s < end; s++) {
 		if (c->crew && s->units > s->grain && s->cost >= MIN_SHARED)
 			ne_crew_step(c->crew, s, &c->frame);
 		else
