@@ -17,7 +17,7 @@ static const struct {
 	int (*run)(int argc, char **argv);
 	const char *summary;
 } commands[] = {
-	{"import", cmd_import, "an ONNX model to a .neap file, in f32 or quantised"},
+	{"import", cmd_import, "an ONNX or TFLite model to a .neap file, in f32 or quantised"},
 	{"export", cmd_export, "one level of a .neap file as ONNX"},
 	{"stream", cmd_stream, "a model over a sliding window that computes only what is new"},
 	{"train", cmd_train, "train a nested network by a recipe, quantise and measure it"},
