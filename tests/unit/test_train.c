@@ -347,6 +347,35 @@ static void test_front(void **state)
 	ne_model_free(m);
 }
 
+/* Of four levels, the last off the front, the second is beaten by its control and the third has none. */
+static void test_front_beaten(void **state)
+{
+	static const float f32[4] = {0.80f, 0.85f, 0.9f, 0.7f};
+	static const float control[4] = {0.805f, 0.87f, -1.0f, 0.9f};
+	struct ne_model *m = ne_model_new();
+
+	(void)state;
+	m->level = calloc(4, sizeof(*m->level));
+	m->n_level = 4;
+	for (uint32_t i = 0; i < 4; i++)
+		m->level[i] = (struct ne_level){.macs = 10 * (i + 1),
+						.f32_accuracy = f32[i],
+						.control_accuracy = control[i],
+						.flags = i < 3 ? NE_LEVEL_PARETO : 0};
+	assert_int_equal(front_drop_beaten(m, 0.05f), 0);
+	assert_int_equal(front_drop_beaten(m, 0.01f), 1);
+	assert_int_equal(m->level[0].macs, 10);
+	assert_int_equal(m->level[1].macs, 30);
+	assert_int_equal(m->level[2].macs, 20);
+	assert_true(m->level[2].control_accuracy == 0.87f);
+	for (uint32_t i = 0; i < 4; i++)
+		assert_int_equal(m->level[i].flags & NE_LEVEL_PARETO, i < 2);
+	m->level[0].control_accuracy = m->level[1].control_accuracy = 1.0f;
+	assert_int_equal(front_drop_beaten(m, 0.01f), -ERANGE); /* none would be left */
+	assert_int_equal(m->level[0].flags & NE_LEVEL_PARETO, NE_LEVEL_PARETO);
+	ne_model_free(m);
+}
+
 static void put_u32(FILE *f, uint32_t v)
 {
 	const uint8_t b[4] = {(uint8_t)(v >> 24), (uint8_t)(v >> 16), (uint8_t)(v >> 8),
@@ -470,6 +499,7 @@ int main(void)
 		cmocka_unit_test(test_augments),
 		cmocka_unit_test(test_augments_audio),
 		cmocka_unit_test(test_front),
+		cmocka_unit_test(test_front_beaten),
 		cmocka_unit_test(test_command),
 	};
 

@@ -11,6 +11,7 @@
 #include "tools/neap/import/onnx.h"
 #include "tools/neap/options.h"
 #include "tools/neap/train/finish.h"
+#include "tools/neap/train/front.h"
 #include "tools/neap/train/report.h"
 #include "tools/neap/train/session.h"
 
@@ -279,6 +280,29 @@ static int check_same_recipe(const struct job *j, const struct ne_model *m, stru
 	return 0;
 }
 
+/* Levels that are not worth their place: [levels] control_margin of the recipe. */
+static int drop_beaten(const struct job *j, struct ne_model *m, struct ne_error *err)
+{
+	double points = 100.0 * (double)j->recipe.control_margin;
+	char text[96];
+	int n;
+
+	if (!(j->recipe.control_margin > 0.0f))
+		return 0;
+	n = front_drop_beaten(m, j->recipe.control_margin);
+	if (n == -ERANGE)
+		return ne_fail(err, ERANGE,
+			       "%s: every level is more than %g points below its control; all are "
+			       "left in the file",
+			       j->out, points);
+	if (n > 0) {
+		snprintf(text, sizeof(text),
+			 "%d off the front: more than %g points below the control", n, points);
+		say(j, text);
+	}
+	return n < 0 ? ne_fail(err, -n, "out of memory") : 0;
+}
+
 static int train_controls(struct job *j, struct ne_error *err)
 {
 	struct ne_model *m;
@@ -299,8 +323,10 @@ static int train_controls(struct job *j, struct ne_error *err)
 	}
 	if (rc >= 0) {
 		unlink(j->control_checkpoint);
-		rc = write_out(j, m, true, err);
+		rc = drop_beaten(j, m, err);
 	}
+	if (rc >= 0)
+		rc = write_out(j, m, true, err);
 	ne_model_free(m);
 	return rc;
 }

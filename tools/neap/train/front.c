@@ -70,6 +70,17 @@ static void thin(struct point *p, uint32_t n)
 		p[worst].front = false;
 }
 
+/* Sorts @p, one point a level of @m, and makes it the model's levels. */
+static void put_back(struct ne_model *m, struct point *p)
+{
+	qsort(p, m->n_level, sizeof(*p), front_first);
+	for (uint32_t i = 0; i < m->n_level; i++) {
+		m->level[i] = p[i].level;
+		m->level[i].flags &= ~(uint32_t)NE_LEVEL_PARETO;
+		m->level[i].flags |= p[i].front ? NE_LEVEL_PARETO : 0;
+	}
+}
+
 int front_choose(struct ne_model *m, const float *accuracy, float min_accuracy, uint32_t most)
 {
 	struct point *p = calloc(m->n_level + 1, sizeof(*p));
@@ -83,12 +94,31 @@ int front_choose(struct ne_model *m, const float *accuracy, float min_accuracy, 
 	count = mark(p, m->n_level, min_accuracy);
 	for (; count > NE_MAX(most, 2u); count--)
 		thin(p, m->n_level);
-	qsort(p, m->n_level, sizeof(*p), front_first);
-	for (uint32_t i = 0; i < m->n_level && count; i++) {
-		m->level[i] = p[i].level;
-		m->level[i].flags &= ~(uint32_t)NE_LEVEL_PARETO;
-		m->level[i].flags |= p[i].front ? NE_LEVEL_PARETO : 0;
-	}
+	if (count)
+		put_back(m, p);
 	free(p);
 	return count ? 0 : -ERANGE;
+}
+
+int front_drop_beaten(struct ne_model *m, float margin)
+{
+	struct point *p = calloc(m->n_level + 1, sizeof(*p));
+	uint32_t left = 0, dropped = 0;
+
+	if (!p)
+		return -ENOMEM;
+	for (uint32_t i = 0; i < m->n_level; i++) {
+		const struct ne_level *l = &m->level[i];
+		bool beaten = l->control_accuracy >= 0.0f && l->f32_accuracy >= 0.0f &&
+			      l->control_accuracy - l->f32_accuracy > margin;
+		bool front = l->flags & NE_LEVEL_PARETO;
+
+		p[i] = (struct point){.level = *l, .front = front && !beaten};
+		left += p[i].front;
+		dropped += front && beaten;
+	}
+	if (left && dropped)
+		put_back(m, p);
+	free(p);
+	return left ? (int)dropped : -ERANGE;
 }

@@ -12,4 +12,11 @@
  */
 int front_choose(struct ne_model *m, const float *accuracy, float min_accuracy, uint32_t most);
 
+/*
+ * Takes off the front what a network of the same shape trained alone (control_accuracy, where known)
+ * beats by more than @margin: such a level is not worth its place. Sorts as front_choose() does.
+ * Returns how many were taken off; -ERANGE, and nothing is changed, where none would be left.
+ */
+int front_drop_beaten(struct ne_model *m, float margin);
+
 #endif

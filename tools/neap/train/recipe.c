@@ -81,6 +81,7 @@ static const struct key keys[] = {
 	{"quantise", "percentile", V_FLOAT, AT(percentile), 0, 1},
 	{"levels", "min_accuracy", V_FLOAT, AT(min_accuracy), 0, 1},
 	{"levels", "max", V_U32, AT(max_levels), 1, 256},
+	{"levels", "control_margin", V_FLOAT, AT(control_margin), 0, 1},
 	{"levels", "confidence", V_FLOAT, AT(confidence), 0, 1},
 	{"report", "control", V_BOOL, AT(control), 0, 0},
 };
