@@ -3,10 +3,14 @@
  * Which instruction sets this CPU has and its operating system keeps across a context switch, and
  * how a user lowers the choice.
  */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "engine/kernels/table.h"
+
+/* Asking takes tens of microseconds on virtual machines, where CPUID is emulated: once a process. */
+#define KNOWN (1u << 31)
 
 static const struct {
 	const char *name;
@@ -81,7 +85,7 @@ static unsigned detect_extended(uint64_t state, uint32_t leaf1_ecx)
 	return flags;
 }
 
-unsigned ne_cpu_detect(void)
+static unsigned detect(void)
 {
 	uint32_t eax, ebx, ecx, edx;
 
@@ -94,7 +98,7 @@ unsigned ne_cpu_detect(void)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
 
-unsigned ne_cpu_detect(void)
+static unsigned detect(void)
 {
 	const unsigned long hwcap = getauxval(AT_HWCAP);
 
@@ -104,11 +108,23 @@ unsigned ne_cpu_detect(void)
 }
 
 #else
-unsigned ne_cpu_detect(void)
+static unsigned detect(void)
 {
 	return 0;
 }
 #endif
+
+unsigned ne_cpu_detect(void)
+{
+	static _Atomic unsigned known; /* flags and KNOWN */
+	unsigned flags = atomic_load_explicit(&known, memory_order_relaxed);
+
+	if (!flags) { /* threads that meet here find the same */
+		flags = detect() | KNOWN;
+		atomic_store_explicit(&known, flags, memory_order_relaxed);
+	}
+	return flags & ~KNOWN;
+}
 
 int ne_cpu_parse(const char *name)
 {

@@ -12,22 +12,56 @@ size_t ne_pack_conv_s8_bytes(const struct ne_kernels *k, uint32_t oc, uint32_t t
 	return ne_round_up(oc, k->conv_s8_nr) * taps * ne_round_up(ic, k->conv_s8_kr);
 }
 
+/* One tap of @rows output channels, each @row bytes from the one before, to a block of @nr. @kr is
+ * known where this is inlined, so that a group is copied by one move. */
+static inline int8_t *pack_tap(int8_t *dst, const int8_t *w, size_t row, size_t rows, size_t nr,
+			       size_t kr, size_t ic)
+{
+	const size_t full = ic / kr * kr, rest = ic - full;
+
+	for (size_t i = 0; i < full; i += kr) {
+		for (size_t o = 0; o < rows; o++, dst += kr)
+			memcpy(dst, w + o * row + i, kr);
+		memset(dst, 0, (nr - rows) * kr);
+		dst += (nr - rows) * kr;
+	}
+	if (!rest)
+		return dst;
+	memset(dst, 0, nr * kr);
+	for (size_t o = 0; o < rows; o++)
+		memcpy(dst + o * kr, w + o * row + full, rest);
+	return dst + nr * kr;
+}
+
 void ne_pack_conv_s8(const struct ne_kernels *k, int8_t *dst, const int8_t *w, uint32_t oc,
 		     uint32_t taps, uint32_t ic, size_t *ret_tap_stride, size_t *ret_block_stride)
 {
-	const size_t nr = k->conv_s8_nr, kr = k->conv_s8_kr;
-	const size_t tap = nr * ne_round_up(ic, kr), block = tap * taps;
+	const size_t nr = k->conv_s8_nr, kr = k->conv_s8_kr, row = (size_t)taps * ic;
 
-	memset(dst, 0, ne_pack_conv_s8_bytes(k, oc, taps, ic));
-	for (size_t o = 0; o < oc; o++)
+	for (size_t o = 0; o < oc; o += nr, w += nr * row)
 		for (size_t t = 0; t < taps; t++) {
-			int8_t *group = dst + o / nr * block + t * tap + o % nr * kr;
+			const size_t rows = NE_MIN(nr, oc - o);
+			const int8_t *from = w + t * ic;
 
-			for (size_t i = 0; i < ic; i++)
-				group[i / kr * nr * kr + i % kr] = *w++;
+			switch (kr) {
+			case 1:
+				dst = pack_tap(dst, from, row, rows, nr, 1, ic);
+				break;
+			case 2:
+				dst = pack_tap(dst, from, row, rows, nr, 2, ic);
+				break;
+			case 4:
+				dst = pack_tap(dst, from, row, rows, nr, 4, ic);
+				break;
+			case 16:
+				dst = pack_tap(dst, from, row, rows, nr, 16, ic);
+				break;
+			default:
+				dst = pack_tap(dst, from, row, rows, nr, kr, ic);
+			}
 		}
-	*ret_tap_stride = tap;
-	*ret_block_stride = block;
+	*ret_tap_stride = nr * ne_round_up(ic, kr);
+	*ret_block_stride = *ret_tap_stride * taps;
 }
 
 size_t ne_pack_conv_f32_elements(const struct ne_kernels *k, uint32_t oc, uint32_t taps,
@@ -39,13 +73,18 @@ size_t ne_pack_conv_f32_elements(const struct ne_kernels *k, uint32_t oc, uint32
 void ne_pack_conv_f32(const struct ne_kernels *k, float *dst, const float *w, uint32_t oc,
 		      uint32_t taps, uint32_t ic, size_t *ret_tap_stride, size_t *ret_block_stride)
 {
-	const size_t nr = k->conv_f32_nr, tap = nr * ic, block = tap * taps;
+	const size_t nr = k->conv_f32_nr, row = (size_t)taps * ic;
 
-	memset(dst, 0, ne_pack_conv_f32_elements(k, oc, taps, ic) * sizeof(*dst));
-	for (size_t o = 0; o < oc; o++)
-		for (size_t t = 0; t < taps; t++)
-			for (size_t i = 0; i < ic; i++)
-				dst[o / nr * block + t * tap + i * nr + o % nr] = *w++;
-	*ret_tap_stride = tap;
-	*ret_block_stride = block;
+	for (size_t o = 0; o < oc; o += nr, w += nr * row) {
+		const size_t rows = NE_MIN(nr, oc - o);
+
+		for (size_t i = 0; i < row; i++, dst += nr) {
+			for (size_t r = 0; r < rows; r++)
+				dst[r] = w[r * row + i];
+			for (size_t r = rows; r < nr; r++)
+				dst[r] = 0;
+		}
+	}
+	*ret_tap_stride = nr * ic;
+	*ret_block_stride = nr * row;
 }

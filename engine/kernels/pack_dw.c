@@ -78,15 +78,29 @@ size_t ne_pack_dw_image_bytes(const struct ne_kernels *k, const struct ne_dw_sha
 	       k->dw_image_taps * k->dw_image_lanes * k->dw_image_elem;
 }
 
-/* The weight of @tap of the window for output row @r of the pair; taps count its rows from 0. */
-static int8_t weight_of(const int8_t *w, size_t w_stride, const struct ne_dw_shape *s, int32_t tap,
-			uint32_t r, int32_t channel)
-{
-	const int32_t own = tap - (int32_t)(r * s->kw);
+#define MAX_LANES 64u
 
-	if (tap < 0 || channel < 0 || own < 0 || own >= (int32_t)(s->kh * s->kw))
-		return 0;
-	return w[(size_t)own * w_stride + (size_t)channel];
+/* The weights of all lanes of a group for output row @r of the pair; taps count its rows from 0. */
+static void pack_group(const struct ne_kernels *k, int8_t *dst, const int8_t *w, size_t w_stride,
+		       const struct ne_dw_shape *s, const int32_t *tap, uint32_t r,
+		       const int32_t *channel)
+{
+	const uint32_t q = k->dw_image_taps, lanes = k->dw_image_lanes;
+
+	for (uint32_t t = 0; t < q; t++) {
+		const int32_t own = tap[t] - (int32_t)(r * s->kw);
+		const bool there = tap[t] >= 0 && own >= 0 && own < (int32_t)(s->kh * s->kw);
+		const int8_t *from = w + (there ? (size_t)own * w_stride : 0);
+
+		for (uint32_t i = 0; i < lanes; i++)
+			dst[i * q + t] = (int8_t)(there && channel[i] >= 0 ? from[channel[i]] : 0);
+	}
+}
+
+static void widen(int16_t *dst, const int8_t *src, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		dst[i] = src[i];
 }
 
 void ne_pack_dw_image(const struct ne_kernels *k, void *dst, const int8_t *w, size_t w_stride,
@@ -94,24 +108,25 @@ void ne_pack_dw_image(const struct ne_kernels *k, void *dst, const int8_t *w, si
 {
 	const uint32_t q = k->dw_image_taps, lanes = k->dw_image_lanes;
 	const uint32_t groups = ne_dw_image_groups(k, s);
-	int32_t tap[NE_DW_MAX_GROUPS * 4];
-	int8_t *bytes = dst;
-	int16_t *words = dst;
+	int32_t tap[NE_DW_MAX_GROUPS * 4], channel[MAX_LANES];
+	const size_t n = (size_t)lanes * q;
+	int8_t *to = dst, group[MAX_LANES * 4];
 
 	ne_dw_image_taps(k, tap, s);
-	for (uint32_t b = 0; b < ne_dw_image_blocks(k, s->c); b++)
+	for (uint32_t b = 0; b < ne_dw_image_blocks(k, s->c); b++) {
+		for (uint32_t i = 0; i < lanes; i++)
+			channel[i] = channel_at(k, s->c, b, i);
 		for (uint32_t g = 0; g < groups; g++)
-			for (uint32_t r = 0; r < (s->pair ? 2 : 1); r++)
-				for (uint32_t i = 0; i < lanes * q; i++) {
-					const int8_t v =
-						weight_of(w, w_stride, s, tap[g * q + i % q], r,
-							  channel_at(k, s->c, b, i / q));
-
-					if (k->dw_image_elem == 1)
-						*bytes++ = v;
-					else
-						*words++ = v;
-				}
+			for (uint32_t r = 0; r < (s->pair ? 2 : 1); r++) {
+				pack_group(k, group, w, w_stride, s, tap + (size_t)g * q, r,
+					   channel);
+				if (k->dw_image_elem == 1)
+					memcpy(to, group, n);
+				else
+					widen((int16_t *)(void *)to, group, n);
+				to += n * k->dw_image_elem;
+			}
+	}
 }
 
 void ne_pack_dw_channels(const struct ne_kernels *k, void *dst, const void *values, uint32_t c)

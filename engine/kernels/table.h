@@ -261,6 +261,12 @@ struct ne_mel_f32 {
 	float *y;    /* [bins][NE_MEL_LANES] */
 };
 
+/* Of weights, added up. */
+struct ne_sums {
+	int64_t sum, magnitude; /* magnitude: of the values without their signs */
+	int32_t least;
+};
+
 struct ne_kernels {
 	const char *cpu;                 /* "c", "sse41", ... the best set in it */
 	uint32_t conv_s8_nr, conv_s8_kr; /* nr <= 32, kr a power of two up to 16 */
@@ -291,6 +297,9 @@ struct ne_kernels {
 
 	/* y[i * planes + p] = x[p * plane + i], i < n: planes become channels. */
 	void (*interleave_8)(int8_t *y, const int8_t *x, uint32_t planes, size_t plane, size_t n);
+
+	/* Adds n values at x to what s holds already; n may be 0. */
+	void (*sums_s8)(struct ne_sums *s, const int8_t *x, size_t n);
 
 	/* ---- from here on NULL where a set has none ---- */
 

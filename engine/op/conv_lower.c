@@ -231,6 +231,9 @@ static int sum_weights(struct ne_lower *lw, struct ne_conv *c, int64_t **ret_sum
 {
 	const struct ne_tensor *w = &lw->g->tensor[c->n->in[1]];
 	size_t full_ic = (size_t)ne_shape_last(&w->shape), oc = (size_t)c->oc * c->groups;
+	const bool whole = c->ic == full_ic;
+	const size_t runs = whole ? 1 : c->taps, run = whole ? full_ic * c->taps : c->ic;
+	const size_t stride = whole ? run : full_ic;
 	const int8_t *v = w->data;
 	int64_t *sum = calloc(oc, sizeof(*sum)), *mag = calloc(oc, sizeof(*mag));
 
@@ -240,13 +243,15 @@ static int sum_weights(struct ne_lower *lw, struct ne_conv *c, int64_t **ret_sum
 		return ne_lower_no_memory(lw, c->n);
 	}
 	c->w_above_min = true;
-	for (size_t o = 0; o < oc; o++)
-		for (size_t t = 0; t < c->taps; t++, v += full_ic)
-			for (size_t i = 0; i < c->ic; i++) {
-				sum[o] += v[i];
-				mag[o] += abs(v[i]);
-				c->w_above_min &= v[i] > INT8_MIN;
-			}
+	for (size_t o = 0; o < oc; o++) {
+		struct ne_sums s = {.least = INT8_MAX};
+
+		for (size_t t = 0; t < runs; t++, v += stride)
+			lw->k->sums_s8(&s, v, run);
+		sum[o] = s.sum;
+		mag[o] = s.magnitude;
+		c->w_above_min &= s.least > INT8_MIN;
+	}
 	*ret_sum = sum;
 	*ret_magnitude = mag;
 	return 0;

@@ -60,6 +60,7 @@ static void init_avx2(struct ne_kernels *k)
 	k->mul_f32 = ne_mul_f32_avx2;
 	k->clamp_f32 = ne_clamp_f32_avx2;
 	k->hardswish_f32 = ne_hardswish_f32_avx2;
+	k->sums_s8 = ne_sums_s8_avx2;
 	k->quantise_s8 = ne_quantise_s8_avx2;
 	k->dequantise_s8 = ne_dequantise_s8_avx2;
 	k->conv_f32_nr = 8;
