@@ -119,28 +119,42 @@ static double to_hz(double mel)
 	return 700 * (pow(10, mel / 2595) - 1);
 }
 
-/* The triangles' weights, and where each starts; @weight has room for bins * (N/2 + 1). */
-static uint32_t make_triangles(const struct ne_mel *m, struct ne_mel_triangle *t, float *weight)
+void ne_mel_filters(const struct ne_mel *m, float *ret)
 {
 	double lo = to_mel((double)m->lo_hz), hi = to_mel((double)m->hi_hz);
 	double step = (hi - lo) / (m->bins + 1), hz = (double)m->rate_hz / m->fft;
-	uint32_t at = 0;
 
 	for (int32_t b = 0; b < m->bins; b++) {
 		double left = to_hz(lo + b * step), top = to_hz(lo + (b + 1) * step);
 		double right = to_hz(lo + (b + 2) * step);
 
-		t[b] = (struct ne_mel_triangle){.at = at};
 		for (int32_t k = 0; k <= m->fft / 2; k++) {
 			double f = k * hz;
 			double v = NE_MIN((f - left) / (top - left), (right - f) / (right - top));
 
+			*ret++ = v > 0 ? (float)v : 0;
+		}
+	}
+}
+
+/* The triangles one after another in @weight, and where each starts; @weight holds all of them,
+ * [bins][spectrum]. */
+static uint32_t make_triangles(const struct ne_mel *m, struct ne_mel_triangle *t, float *weight)
+{
+	uint32_t at = 0, spectrum = (uint32_t)m->fft / 2 + 1;
+
+	ne_mel_filters(m, weight);
+	for (uint32_t b = 0; b < (uint32_t)m->bins; b++) {
+		t[b] = (struct ne_mel_triangle){.at = at};
+		for (uint32_t k = 0; k < spectrum; k++) {
+			float v = weight[(size_t)b * spectrum + k];
+
 			if (!(v > 0))
 				continue;
 			if (!t[b].n)
-				t[b].first = (uint32_t)k;
+				t[b].first = k;
 			t[b].n++;
-			weight[at++] = (float)v;
+			weight[at++] = v;
 		}
 	}
 	return at;
@@ -162,6 +176,12 @@ const float *ne_lower_twiddle(struct ne_lower *lw, uint32_t n, uint32_t count)
 	return r;
 }
 
+void ne_mel_window(uint32_t frame, float *ret)
+{
+	for (uint32_t i = 0; i < frame; i++)
+		ret[i] = (float)(0.5 - 0.5 * cos(2 * M_PI * i / frame));
+}
+
 static const float *make_window(struct ne_lower *lw, uint32_t frame)
 {
 	float *v = malloc(frame * sizeof(*v));
@@ -169,11 +189,18 @@ static const float *make_window(struct ne_lower *lw, uint32_t frame)
 
 	if (!v)
 		return NULL;
-	for (uint32_t i = 0; i < frame; i++)
-		v[i] = (float)(0.5 - 0.5 * cos(2 * M_PI * i / frame));
+	ne_mel_window(frame, v);
 	r = ne_lower_table(lw, v, frame * sizeof(*v));
 	free(v);
 	return r;
+}
+
+void ne_mel_cosines(const struct ne_mel *m, float *ret)
+{
+	for (int32_t k = 0; k < m->cepstra; k++)
+		for (int32_t b = 0; b < m->bins; b++)
+			*ret++ = (float)(sqrt((k ? 2.0 : 1.0) / m->bins) *
+					 cos(M_PI * k * (2 * b + 1) / (2.0 * m->bins)));
 }
 
 static const float *make_dct(struct ne_lower *lw, const struct ne_mel *m)
@@ -184,11 +211,7 @@ static const float *make_dct(struct ne_lower *lw, const struct ne_mel *m)
 
 	if (!v)
 		return NULL;
-	for (int32_t k = 0; k < m->cepstra; k++)
-		for (int32_t b = 0; b < m->bins; b++)
-			v[(size_t)k * (size_t)m->bins + (size_t)b] =
-				(float)(sqrt((k ? 2.0 : 1.0) / m->bins) *
-					cos(M_PI * k * (2 * b + 1) / (2.0 * m->bins)));
+	ne_mel_cosines(m, v);
 	r = ne_lower_table(lw, v, (n + 1) * sizeof(*v) - sizeof(*v));
 	free(v);
 	return r;

@@ -1,15 +1,18 @@
 // SPDX-License-Identifier: MIT
-// Runs an ONNX model in ONNX Runtime and in neap on the same inputs and compares every output.
+// Runs an ONNX model in ONNX Runtime and in neap on the same inputs and compares every output. Of a
+// .neap file the exported model runs in ONNX Runtime and the file itself in neap; one that keeps values
+// from run to run gets its states fed back there.
 // Needs the npm package onnxruntime-node where node finds it (NODE_PATH, or BUILD/peers/node_modules).
 'use strict';
 const fs = require('fs'), os = require('os'), path = require('path');
 const { spawnSync } = require('child_process');
 
-const usage = `usage: node compare-onnx.js [options] MODEL.onnx
+const usage = `usage: node compare-onnx.js [options] MODEL.onnx|MODEL.neap
   --build DIR          where neap is built (build)
   --input NAME=X.npy   values of an input; others are random
   --shape NAME=1x2x3   of an input that the file leaves open
   --scalar NAME=V      of an int64 scalar input that is fixed in neap (import --set)
+  --level K            of a .neap file (auto)
   --tensors            compare every 8-bit tensor in the graph, not only the outputs
   --runs N             random inputs tried (1)
   --seed N             of the random inputs (1)
@@ -19,7 +22,7 @@ Exit status: 0 all agree, 1 not.`;
 
 function parse(argv) {
 	const o = { build: 'build', input: {}, shape: {}, scalar: {}, runs: 1, seed: 1,
-		tolerance: 1e-4, bytes: 0, tensors: false, model: null };
+		tolerance: 1e-4, bytes: 0, tensors: false, level: 'auto', model: null };
 	for (let i = 2; i < argv.length; i++) {
 		const name = argv[i].replace(/^--/, '');
 		if (argv[i] === '--tensors')
@@ -31,6 +34,8 @@ function parse(argv) {
 			o[name] = Number(argv[++i]);
 		else if (argv[i] === '--build')
 			o.build = argv[++i];
+		else if (argv[i] === '--level')
+			o.level = argv[++i];
 		else if (!argv[i].startsWith('-') && !o.model)
 			o.model = argv[i];
 		else
@@ -175,6 +180,131 @@ function command(program, args) {
 	return r.stdout;
 }
 
+// ---- one file ----
+// What the exporter wrote beside the graph: which output is a state's next value, and its first one.
+function metadata(model) {
+	const entries = {};
+	for (const [f, part] of fields(model)) {
+		if (f !== 14)
+			continue;
+		let key = '', value = '';
+		for (const [k, v] of fields(part)) {
+			if (k === 1)
+				key = v.toString();
+			if (k === 2)
+				value = v.toString();
+		}
+		entries[key] = value;
+	}
+	return entries;
+}
+
+function firstValue(ort, m, text) {
+	const n = m.shape.reduce((a, b) => a * b, 1), v = text.split(' ').map(Number);
+	const data = new types[m.type][1](n);
+	for (let i = 0; i < n; i++)
+		data[i] = m.type === 'int64' ? BigInt(v[i % v.length]) : v[i % v.length];
+	return new ort.Tensor(m.type, data, m.shape);
+}
+
+function openInput(ort, o, m) {
+	const shape = o.shape[m.name];
+	const dims = shape ? shape.split('x').map(Number)
+		: m.shape.map((d) => (typeof d === 'number' && d > 0 ? d : 1));
+	const n = dims.reduce((a, b) => a * b, 1);
+	if (m.name in o.scalar)
+		return new ort.Tensor('int64', BigInt64Array.of(BigInt(o.scalar[m.name])), []);
+	if (!(m.name in o.input))
+		return new ort.Tensor(m.type, randomValues(m.type, n), dims);
+	const x = readNpy(o.input[m.name]);
+	return new ort.Tensor(x.type, x.data, x.dims);
+}
+
+// Values as neap has them: s8 ones are u8, 128 more, in an exported model.
+function asNeap(type, data, signed) {
+	return type === 'uint8' && signed ? ['int8', Int8Array.from(data, (v) => v - 128)] : [type, data];
+}
+
+function compare(o, name, want, got, quiet) {
+	const d = difference(want.data, got.data);
+	const most = want.type === 'float32' ? o.tolerance : o.bytes;
+	const same = got.type === want.type && d.worst <= most;
+	if (!same || !quiet)
+		console.log(`${same ? 'ok  ' : 'DIFF'} ${name} ${want.type} [${want.dims}]: ` +
+			`${d.count} of ${want.data.length} differ, at most by ${d.worst}` +
+			(got.type === want.type ? '' : `; neap gives ${got.type}`));
+	return !same;
+}
+
+// An ONNX file: imported, run by run.
+async function compareOnnx(o, ort, neap, at, session) {
+	const given = Object.entries(o.shape).flatMap(([k, v]) => ['--shape', `${k}=${v}`]);
+	const set = Object.entries(o.scalar).flatMap(([k, v]) => ['--set', `${k}=${v}`]);
+	let failed = 0;
+	command(neap, ['import', at('model.onnx'), '-o', at('model.neap'), ...given, ...set]);
+	for (let run = 0; run < o.runs; run++) {
+		const feeds = {}, args = ['run', at('model.neap')];
+		state = o.seed + run || 1;
+		for (const m of session.inputMetadata) {
+			const x = feeds[m.name] = openInput(ort, o, m);
+			if (m.name in o.scalar)
+				continue;
+			writeNpy(at(`in_${m.name}.npy`), x.type, x.dims, x.data);
+			args.push('--input', `${m.name}=${at(`in_${m.name}.npy`)}`);
+		}
+		for (const name of session.outputNames)
+			args.push('--output', `${name}=${at(`out_${name}.npy`)}`);
+		command(neap, args);
+		const want = await session.run(feeds);
+		for (const name of session.outputNames)
+			failed += compare(o, name, want[name], readNpy(at(`out_${name}.npy`)), run > 0);
+	}
+	return failed;
+}
+
+// A .neap file: all runs are one stream, so its inputs are stacked.
+async function compareNeap(o, ort, neap, at, session, notes) {
+	const isState = (m) => m.name in notes && `${m.name}_first` in notes;
+	const inputs = session.inputMetadata.filter((m) => !isState(m));
+	const states = session.inputMetadata.filter(isState);
+	const outputs = session.outputNames.filter((n) => !states.some((m) => notes[m.name] === n));
+	const info = JSON.parse(command(neap, ['inspect', '--json', o.model]));
+	const kind = Object.fromEntries(info.tensors.map((t) => [t.name, t.dtype]));
+	const stacked = {}, want = {}, args = ['run', o.model, '--level', o.level], feeds = {};
+	let failed = 0;
+	for (const m of states)
+		feeds[m.name] = firstValue(ort, m, notes[`${m.name}_first`]);
+	state = o.seed || 1;
+	for (let run = 0; run < o.runs; run++) {
+		for (const m of inputs) {
+			feeds[m.name] = openInput(ort, o, m);
+			(stacked[m.name] = stacked[m.name] || []).push(feeds[m.name]);
+		}
+		const result = await session.run(feeds);
+		for (const m of states)
+			feeds[m.name] = result[notes[m.name]];
+		for (const name of outputs)
+			(want[name] = want[name] || []).push(result[name]);
+	}
+	const joined = (name, list) => {
+		const data = new types[list[0].type][1](list.flatMap((t) => Array.from(t.data)));
+		const [type, values] = asNeap(list[0].type, data, kind[name] === 's8');
+		return { type, data: values, dims: list[0].dims };
+	};
+	for (const m of inputs) {
+		const x = joined(m.name, stacked[m.name]);
+		const dims = o.runs === 1 ? x.dims : [o.runs, ...x.dims];
+		writeNpy(at(`in_${m.name}.npy`), x.type, dims, x.data);
+		args.push('--input', `${m.name}=${at(`in_${m.name}.npy`)}`);
+	}
+	for (const name of outputs)
+		args.push('--output', `${name}=${at(`out_${name}.npy`)}`);
+	command(neap, args);
+	for (const name of outputs)
+		failed += compare(o, name, joined(name, want[name]), readNpy(at(`out_${name}.npy`)));
+	return failed;
+}
+
 async function main() {
 	const o = parse(process.argv);
 	module.paths.push(path.resolve(o.build, 'peers/node_modules'));
@@ -182,52 +312,20 @@ async function main() {
 	const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'neap-compare-'));
 	const at = (name) => path.join(dir, name.replace(/[^\w.-]/g, '_'));
 	const neap = path.resolve(o.build, 'bin/neap');
-	let model = fs.readFileSync(o.model), failed = 0;
+	const isNeap = o.model.endsWith('.neap');
+	let failed = 0;
 
 	try {
+		if (isNeap)
+			command(neap, ['export', o.model, '--level', o.level, '-o', at('model.onnx')]);
+		let model = fs.readFileSync(isNeap ? at('model.onnx') : o.model);
 		if (o.tensors)
 			model = withTensors(model);
 		fs.writeFileSync(at('model.onnx'), model);
 		const session = await ort.InferenceSession.create(at('model.onnx'),
 			{ intraOpNumThreads: 1, interOpNumThreads: 1 });
-		const given = Object.entries(o.shape).flatMap(([k, v]) => ['--shape', `${k}=${v}`]);
-		const set = Object.entries(o.scalar).flatMap(([k, v]) => ['--set', `${k}=${v}`]);
-		command(neap, ['import', at('model.onnx'), '-o', at('model.neap'), ...given, ...set]);
-		for (let run = 0; run < o.runs; run++) {
-			const feeds = {}, args = ['run', at('model.neap')];
-			state = o.seed + run || 1;
-			for (const m of session.inputMetadata) {
-				if (m.name in o.scalar) {
-					feeds[m.name] = new ort.Tensor('int64',
-						BigInt64Array.of(BigInt(o.scalar[m.name])), []);
-					continue;
-				}
-				const shape = o.shape[m.name];
-				const dims = shape ? shape.split('x').map(Number)
-					: m.shape.map((d) => (typeof d === 'number' && d > 0 ? d : 1));
-				const n = dims.reduce((a, b) => a * b, 1);
-				const x = m.name in o.input ? readNpy(o.input[m.name])
-					: { type: m.type, dims, data: randomValues(m.type, n) };
-				feeds[m.name] = new ort.Tensor(x.type, x.data, x.dims);
-				writeNpy(at(`in_${m.name}.npy`), x.type, x.dims, x.data);
-				args.push('--input', `${m.name}=${at(`in_${m.name}.npy`)}`);
-			}
-			for (const name of session.outputNames)
-				args.push('--output', `${name}=${at(`out_${name}.npy`)}`);
-			command(neap, args);
-			const want = await session.run(feeds);
-			for (const name of session.outputNames) {
-				const got = readNpy(at(`out_${name}.npy`)), w = want[name];
-				const d = difference(w.data, got.data);
-				const most = w.type === 'float32' ? o.tolerance : o.bytes;
-				const same = got.type === w.type && d.worst <= most;
-				failed += !same;
-				if (!same || run === 0)
-					console.log(`${same ? 'ok  ' : 'DIFF'} ${name} ${w.type} [${w.dims}]: ` +
-						`${d.count} of ${w.data.length} differ, at most by ${d.worst}` +
-						(got.type === w.type ? '' : `; neap gives ${got.type}`));
-			}
-		}
+		failed = isNeap ? await compareNeap(o, ort, neap, at, session, metadata(model))
+			: await compareOnnx(o, ort, neap, at, session);
 	} finally {
 		fs.rmSync(dir, { recursive: true, force: true });
 	}

@@ -274,6 +274,169 @@ static void test_families(void **state)
 	}
 }
 
+/* The audio front end: an FFT here, a convolution with waves there. */
+static void test_logmel(void **state)
+{
+	struct ne_error err = {""};
+	struct rng r = {.s = 11};
+	struct ne_model *m;
+	const struct ne_tensor *in;
+	int16_t *samples;
+	size_t n;
+
+	(void)state;
+	if (ne_container_load("models/kws.neap", NULL, &m, &err) < 0)
+		fail_msg("%s", err.text);
+	in = &m->graph.tensor[m->graph.in[0]];
+	assert_int_equal(in->dtype, NE_S16);
+	n = ne_shape_elements(&in->shape);
+	samples = malloc(n * sizeof(*samples));
+	assert_non_null(samples);
+	for (size_t i = 0; i < n; i++)
+		samples[i] = (int16_t)(rng_between(&r, -3000, 3000) +
+				       9000 * sin((double)(i * i) * 1e-5));
+	for (uint32_t level = 0; level < m->n_level; level += m->n_level - 1) {
+		struct ne_model *back = exported(m, level, false);
+
+		assert_same_answer(m, back, level, samples, samples, 0.12f);
+		ne_model_free(back);
+	}
+	free(samples);
+	ne_model_free(m);
+}
+
+/* A running sum, and the value two runs ago: a state that is another state's input. */
+static struct ne_model *running_sum(void)
+{
+	const struct ne_shape s = SHAPE(1, 3);
+	float *first = malloc(3 * sizeof(*first));
+	struct ne_model *m;
+	struct ne_graph g;
+	uint32_t x, y, sum, before, initial;
+
+	assert_non_null(first);
+	for (int i = 0; i < 3; i++)
+		first[i] = (float)i + 0.5f;
+	ne_graph_init(&g);
+	x = b_input(&g, s);
+	sum = (uint32_t)ne_graph_add_tensor(&g, "sum", NE_F32, &s);
+	before = (uint32_t)ne_graph_add_tensor(&g, "before", NE_F32, &s);
+	initial = (uint32_t)ne_graph_add_const(&g, "first", NE_F32, &s, first);
+	y = B_NODE(&g, NE_OP_ADD, NULL, x, sum);
+	b_exit(&g, B_NODE(&g, NE_OP_ADD, NULL, y, before));
+	assert_true(ne_graph_add_state(&g, sum, y, initial) >= 0);
+	assert_true(ne_graph_add_state(&g, before, sum, NE_NONE) >= 0);
+	m = model_of_graph(&g);
+	ne_graph_done(&g);
+	return m;
+}
+
+static uint32_t input_called(const struct ne_program *p, const char *name)
+{
+	for (uint32_t i = 0; i < ne_program_inputs(p); i++)
+		if (!strcmp(ne_program_input(p, i)->name, name))
+			return i;
+	fail_msg("no input %s", name);
+	return 0;
+}
+
+static uint32_t output_called(const struct ne_program *p, const char *name)
+{
+	for (uint32_t i = 0; i < ne_program_outputs(p); i++)
+		if (!strcmp(ne_program_output(p, i)->name, name))
+			return i;
+	fail_msg("no output %s", name);
+	return 0;
+}
+
+/* States are inputs and outputs; fed back they give what the model gives run by run. */
+static void test_states(void **state)
+{
+	struct ne_model *m = running_sum(), *back = exported(m, 0, false);
+	float in[3], want[3], a[3], sum[3] = {0.5f, 1.5f, 2.5f}, before[3] = {0}, next[2][3];
+	const void *own_in[1] = {in}, *fed_in[3];
+	void *own_out[1] = {want}, *fed_out[3];
+	struct ne_program *p, *q;
+	struct ne_context *c, *d;
+
+	(void)state;
+	assert_int_equal(ne_program_new(m, NULL, &p, NULL), 0);
+	assert_int_equal(ne_program_new(back, NULL, &q, NULL), 0);
+	assert_int_equal(ne_context_new(p, 1, &c), 0);
+	assert_int_equal(ne_context_new(q, 1, &d), 0);
+	assert_int_equal(ne_program_inputs(q), 3);
+	assert_int_equal(ne_program_outputs(q), 3);
+	fed_in[input_called(q, ne_program_input(p, 0)->name)] = in;
+	fed_in[input_called(q, "state_sum")] = sum;
+	fed_in[input_called(q, "state_before")] = before;
+	fed_out[output_called(q, ne_program_output(p, 0)->name)] = a;
+	fed_out[output_called(q, "state_sum_next")] = next[0];
+	fed_out[output_called(q, "state_before_next")] = next[1];
+	for (int run = 0; run < 6; run++) {
+		for (int i = 0; i < 3; i++)
+			in[i] = (float)(run * 3 + i) * 0.25f;
+		assert_int_equal(ne_run(p, c, 0, own_in, own_out, NULL, NULL), 0);
+		assert_int_equal(ne_run(q, d, 0, fed_in, fed_out, NULL, NULL), 0);
+		assert_memory_equal(a, want, sizeof(a));
+		memcpy(sum, next[0], sizeof(sum));
+		memcpy(before, next[1], sizeof(before));
+	}
+	ne_context_free(c);
+	ne_context_free(d);
+	ne_program_free(p);
+	ne_program_free(q);
+	ne_model_free(m);
+	ne_model_free(back);
+}
+
+/* An LSTM of 24 steps whose cell is kept within @limit; the output is the last cell. */
+static struct ne_model *limited_lstm(float limit)
+{
+	struct ne_attr attr = {
+		.groups = 1,
+		.value = limit,
+		.recurrent.act = {{.kind = NE_GATE_SIGMOID},
+				  {.kind = NE_GATE_TANH},
+				  {.kind = NE_GATE_TANH}},
+	};
+	const struct ne_shape ys = SHAPE(24, 1, 1, 4), hs = SHAPE(1, 1, 4);
+	uint32_t in[4], out[3];
+	struct ne_model *m;
+	struct ne_graph g;
+
+	ne_graph_init(&g);
+	in[0] = b_input(&g, SHAPE(24, 1, 5));
+	in[1] = b_const(&g, SHAPE(1, 16, 5), -1, 4);
+	in[2] = b_const(&g, SHAPE(1, 16, 4), -1, 4);
+	in[3] = b_const(&g, SHAPE(1, 32), 0, 4); /* the cell grows */
+	for (int k = 0; k < 3; k++)
+		out[k] = (uint32_t)ne_graph_add_tensor(&g, k ? "last" : "y", NE_F32, k ? &hs : &ys);
+	assert_true(ne_graph_add_node(&g, NE_OP_LSTM, "lstm", 4, in, 3, out, &attr) >= 0);
+	b_exit(&g, out[2]);
+	m = model_of_graph(&g);
+	ne_graph_done(&g);
+	return m;
+}
+
+static void test_limited_cell(void **state)
+{
+	struct ne_model *m = limited_lstm(7.9f), *back = exported(m, 0, false);
+	float in[24 * 5], *cell, most = 0;
+	size_t n;
+
+	(void)state;
+	for (size_t i = 0; i < NE_ARRAY_SIZE(in); i++)
+		in[i] = (float)(i * 5 % 11) * 0.3f;
+	assert_same_answer(m, back, 0, in, in, 1e-6f);
+	cell = run_on(m, in, &n);
+	for (size_t i = 0; i < n; i++)
+		most = fmaxf(most, cell[i]);
+	assert_true(most >= 7.9f); /* the limit is met */
+	free(cell);
+	ne_model_free(m);
+	ne_model_free(back);
+}
+
 static void expect_refusal(const struct ne_model *m, uint32_t level, int code, const char *text)
 {
 	struct onnx_export_options opt = {.level = level};
@@ -287,16 +450,38 @@ static void expect_refusal(const struct ne_model *m, uint32_t level, int code, c
 		fail_msg("'%s' is not in: %s", text, err.text);
 }
 
+/* A shift of signed integers, which ONNX does not have. */
+static struct ne_model *signed_shift(void)
+{
+	struct ne_attr attr = {.groups = 1, .kind = NE_BINARY_SHIFT_LEFT};
+	const struct ne_shape s = SHAPE(1, 3);
+	struct ne_model *m;
+	struct ne_graph g;
+	uint32_t in[2], y;
+
+	ne_graph_init(&g);
+	for (int k = 0; k < 2; k++) {
+		in[k] = (uint32_t)ne_graph_add_tensor(&g, k ? "b" : "a", NE_S32, &s);
+		assert_true(ne_graph_add_input(&g, in[k]) >= 0);
+	}
+	y = (uint32_t)ne_graph_add_tensor(&g, "y", NE_S32, &s);
+	assert_true(ne_graph_add_node(&g, NE_OP_BINARY, "n", 2, in, 1, &y, &attr) >= 0);
+	b_exit(&g, y);
+	m = model_of_graph(&g);
+	ne_graph_done(&g);
+	return m;
+}
+
 static void test_refusals(void **state)
 {
-	struct ne_error err = {""};
-	struct ne_model *m;
+	struct ne_model *m = signed_shift();
 
 	(void)state;
-	if (ne_container_load("models/kws.neap", NULL, &m, &err) < 0)
-		fail_msg("%s", err.text);
-	expect_refusal(m, 0, -EOPNOTSUPP, "(logmel)");
+	expect_refusal(m, 0, -EOPNOTSUPP, "shifts unsigned integers alone");
 	expect_refusal(m, m->n_level, -EINVAL, "no level");
+	ne_model_free(m);
+	m = limited_lstm(1);
+	expect_refusal(m, 0, -EOPNOTSUPP, "kept within 1");
 	ne_model_free(m);
 }
 
@@ -306,7 +491,8 @@ int main(void)
 		cmocka_unit_test(test_every_level),   cmocka_unit_test(test_channels_first),
 		cmocka_unit_test(test_shipped_model), cmocka_unit_test(test_integers),
 		cmocka_unit_test(test_u8_weights),    cmocka_unit_test(test_families),
-		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_logmel),        cmocka_unit_test(test_states),
+		cmocka_unit_test(test_limited_cell),  cmocka_unit_test(test_refusals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

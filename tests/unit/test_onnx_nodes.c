@@ -2,12 +2,14 @@
 /*
  * ONNX's own backend node tests, from the reference data: each model is imported and run on its
  * inputs, or refused with a reason; no answer may be wrong. onnx_nodes.list tells which is which.
+ * What passes is exported and read back, and gives the same answers then.
  */
 #include "tests/unit/run_graph.h"
 #include "tests/unit/scratch.h"
 
 #include "engine/run/run.h"
 #include "tools/neap/data/data.h"
+#include "tools/neap/export/onnx_export.h"
 #include "tools/neap/import/onnx_internal.h"
 
 #include <dirent.h>
@@ -110,14 +112,11 @@ static enum verdict run_and_compare(const char *dir, struct node_run *r)
 	return v;
 }
 
-static enum verdict try_bytes(const char *dir, const void *data, size_t bytes, struct ne_error *err)
+static enum verdict try_model(const char *dir, const struct ne_model *m, struct ne_error *err)
 {
 	struct node_run r = {.p = NULL};
 	enum verdict v = WRONG;
-	struct ne_model *m;
 
-	if (onnx_import(data, bytes, NULL, &m, err) < 0)
-		return REFUSED;
 	if (ne_program_new(m, NULL, &r.p, err) == 0 && ne_context_new(r.p, 1, &r.c) == 0)
 		v = run_and_compare(dir, &r);
 	for (int i = 0; i < (int)NE_MAX_IO; i++) {
@@ -126,6 +125,48 @@ static enum verdict try_bytes(const char *dir, const void *data, size_t bytes, s
 	}
 	ne_context_free(r.c);
 	ne_program_free(r.p);
+	return v;
+}
+
+static unsigned n_exported;
+
+static enum verdict try_exported(const char *dir, const struct ne_model *m)
+{
+	struct onnx_export_options opt = {.level = 0};
+	struct ne_error err = {""};
+	enum verdict v = PASSED;
+	struct ne_model *back;
+	size_t bytes;
+	void *data;
+
+	if (onnx_export(m, &opt, &data, &bytes, &err) < 0) {
+		print_message("%s: export: %s\n", dir, err.text);
+		return WRONG;
+	}
+	if (onnx_import(data, bytes, NULL, &back, &err) == 0) {
+		v = try_model(dir, back, &err);
+		ne_model_free(back);
+		n_exported++;
+	} else {
+		v = WRONG;
+	}
+	if (v != PASSED)
+		print_message("%s: exported and read back: %s\n", dir,
+			      err.text[0] ? err.text : "other answers");
+	free(data);
+	return v;
+}
+
+static enum verdict try_bytes(const char *dir, const void *data, size_t bytes, struct ne_error *err)
+{
+	struct ne_model *m;
+	enum verdict v;
+
+	if (onnx_import(data, bytes, NULL, &m, err) < 0)
+		return REFUSED;
+	v = try_model(dir, m, err);
+	if (v == PASSED)
+		v = try_exported(dir, m);
 	ne_model_free(m);
 	return v;
 }
@@ -338,6 +379,8 @@ static void verdicts_are_listed(void **state)
 	assert_int_equal(count[WRONG], 0);
 	assert_true(lists_agree(&want, &got));
 	assert_true(count[PASSED] >= PASS_AT_LEAST);
+	print_message("%u exported and read back\n", n_exported);
+	assert_true(n_exported >= PASS_AT_LEAST);
 	list_done(&want);
 	list_done(&got);
 }

@@ -28,8 +28,12 @@ static bool parse(struct export *e, int argc, char **argv, int *ret_exit)
 	};
 	const struct command_options o = {
 		.command = "export",
-		.about = "Writes one level of a model as ONNX, opset 13. s8 models become QDQ form "
-			 "with u8\nactivations (value + 128) and s8 weights; norms are folded in.",
+		.about = "Writes one level of a model as ONNX, opset 13 or, where an operator "
+			 "needs it, "
+			 "later.\ns8 models become QDQ form with u8 activations (value + 128) and "
+			 "s8 "
+			 "weights; norms are\nfolded in. Values kept from run to run become inputs "
+			 "state_NAME and outputs state_NAME_next.",
 		.word_name = "MODEL",
 		.word = &e->model,
 		.n_word = 1,

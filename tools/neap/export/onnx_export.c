@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define OPSET 13 /* the first whose QDQ form has a scale per channel */
+
 /* ---- what the level is ---- */
 
 static void level_shapes(struct exporter *x)
@@ -41,26 +43,21 @@ static void cut_constants(struct exporter *x)
 	}
 }
 
-/* One walk backwards: nodes are in topological order. */
-static int mark_needed(struct exporter *x, const struct ne_exit *e)
+static int mark_needed(struct exporter *x, uint32_t exit)
 {
 	const struct ne_graph *g = x->g;
-	uint8_t *read = x_alloc(x, g->n_tensor);
+	const struct ne_exit *e = &g->exit[exit];
 
-	if (!read)
-		return x->failed;
-	for (uint32_t k = 0; k < e->n_out; k++) {
-		read[e->out[k]] = 1;
+	x->read = x_alloc(x, g->n_tensor);
+	if (!x->read || ne_graph_needs(g, exit, x->read) < 0)
+		return x_fail(x, ENOMEM, "out of memory");
+	for (uint32_t k = 0; k < e->n_out; k++)
 		x->users[e->out[k]]++;
-	}
-	for (uint32_t i = g->n_node; i-- > 0;) {
-		const struct ne_node *n = &g->node[i];
-
-		x->needed[i] = read[n->out[0]];
-		for (uint32_t k = 0; x->needed[i] && k < n->n_in; k++)
-			if (n->in[k] != NE_NONE)
-				read[n->in[k]] = 1;
-	}
+	for (uint32_t k = 0; k < g->n_state; k++)
+		x->users[g->state[k].out]++;
+	for (uint32_t i = 0; i < g->n_node; i++)
+		for (uint32_t k = 0; k < g->node[i].n_out; k++)
+			x->needed[i] |= x->read[g->node[i].out[k]];
 	/* all nodes count: what the engine fuses depends on the graph, not on the level */
 	for (uint32_t i = 0; i < g->n_node; i++)
 		for (uint32_t k = 0; k < g->node[i].n_in; k++)
@@ -189,71 +186,79 @@ static bool rename_value(struct exporter *x, const char *from, const char *to)
 		if (x->graph.output[i]->name == from)
 			return false;
 	for (size_t i = 0; i < x->graph.n_node; i++)
-		written |= x->graph.node[i]->output[0] == from;
+		for (size_t k = 0; k < x->graph.node[i]->n_output; k++)
+			written |= x->graph.node[i]->output[k] == from;
 	for (size_t i = 0; i < x->graph.n_node && written; i++) {
 		Onnx__NodeProto *n = x->graph.node[i];
 
 		for (size_t k = 0; k < n->n_input; k++)
 			if (n->input[k] == from)
 				n->input[k] = (char *)(uintptr_t)to;
-		if (n->output[0] == from)
-			n->output[0] = (char *)(uintptr_t)to;
+		for (size_t k = 0; k < n->n_output; k++)
+			if (n->output[k] == from)
+				n->output[k] = (char *)(uintptr_t)to;
 	}
 	return written;
+}
+
+int x_output(struct exporter *x, uint32_t t, const char *name)
+{
+	struct layout same = layout_same();
+	const char *value;
+
+	x->y = t;
+	value = x_stored(x, t, &same);
+	if (value && !rename_value(x, value, name))
+		X_NODE(x, "Identity", name, value);
+	return x->failed ? x->failed : x_declare(x, name, x_dtype(x, t), &x->shape[t], &same, true);
 }
 
 static int add_outputs(struct exporter *x, const struct ne_exit *e)
 {
 	const struct ne_exit *last = &x->g->exit[x->g->n_exit - 1];
-	struct layout same = layout_same();
 
-	for (uint32_t k = 0; k < e->n_out; k++) {
-		/* an output is called the same at every level */
-		const char *name = x->g->tensor[last->out[k]].name;
-		const char *value;
-
-		x->y = e->out[k];
-		value = x_stored(x, e->out[k], &same);
-		if (value && !rename_value(x, value, name))
-			X_NODE(x, "Identity", name, value);
-		if (!x->failed)
-			x_declare(x, name, x_dtype(x, e->out[k]), &x->shape[e->out[k]], &same,
-				  true);
-		if (x->failed)
-			return x->failed;
-	}
+	/* an output is called the same at every level */
+	for (uint32_t k = 0; k < e->n_out; k++)
+		NE_RETURN_IF(x_output(x, e->out[k], x->g->tensor[last->out[k]].name));
 	return 0;
+}
+
+static int write_model(struct exporter *x, void **ret, size_t *ret_bytes)
+{
+	const struct ne_level *level = &x->m->level[x->opt->level];
+
+	x->width = &x->m->width[level->width];
+	onnx__graph_proto__init(&x->graph);
+	NE_RETURN_IF(init(x));
+	NE_RETURN_IF(mark_needed(x, level->depth));
+	NE_RETURN_IF(add_inputs(x));
+	NE_RETURN_IF(x_state_inputs(x));
+	NE_RETURN_IF(add_nodes(x));
+	NE_RETURN_IF(add_outputs(x, &x->g->exit[level->depth]));
+	NE_RETURN_IF(x_state_outputs(x));
+	return x_pack(x, "neap", ret, ret_bytes);
 }
 
 int onnx_export(const struct ne_model *m, const struct onnx_export_options *opt, void **ret,
 		size_t *ret_bytes, struct ne_error *err)
 {
 	struct ne_error text = {""};
-	struct exporter x = {.m = m, .g = &m->graph, .opt = opt, .err = &text};
-	const struct ne_exit *e;
-	int r;
+	int opset = OPSET, r;
 
 	if (opt->level >= m->n_level)
 		return ne_fail(err, EINVAL, "no level %u; there are %u", opt->level, m->n_level);
 	NE_RETURN_IF(ne_model_check(m, err));
-	if (m->graph.n_state)
-		return ne_fail(err, EOPNOTSUPP,
-			       "the model keeps values from run to run; ONNX opset 13 has no such "
-			       "values");
-	x.width = &m->width[m->level[opt->level].width];
-	e = &m->graph.exit[m->level[opt->level].depth];
-	onnx__graph_proto__init(&x.graph);
-	r = init(&x);
-	if (r == 0)
-		r = mark_needed(&x, e);
-	if (r == 0)
-		r = add_inputs(&x);
-	if (r == 0)
-		r = add_nodes(&x);
-	if (r == 0)
-		r = add_outputs(&x, e);
-	if (r == 0)
-		r = x_pack(&x, "neap", ret, ret_bytes);
-	x_free_blocks(&x);
+	do {
+		struct exporter x = {.m = m,
+				     .g = &m->graph,
+				     .opt = opt,
+				     .err = &text,
+				     .opset = opset,
+				     .opset_wanted = opset};
+
+		r = write_model(&x, ret, ret_bytes);
+		opset = x.opset_wanted;
+		x_free_blocks(&x);
+	} while (r == -EAGAIN);
 	return r < 0 ? ne_fail(err, -r, "%s", text.text) : 0;
 }

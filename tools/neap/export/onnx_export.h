@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One level of a neap model as an ONNX model, opset 13: what other run times can run.
+ * One level of a neap model as an ONNX model, opset 13 or, where an operator needs it, up to 19: what
+ * other run times can run.
  *
  * Images are channels-first inside, as ONNX has them. Weights are the level's prefix of the full
  * ones, norms folded into them. s8 tensors are u8 there (value + 128) in QDQ form: weights s8 with
  * a scale per output channel, biases s32. Inputs and outputs keep their names, and their layout
- * unless channels_first says otherwise; those that are s8 become u8.
+ * unless channels_first says otherwise; those that are s8 become u8. States are an input state_NAME and
+ * an output state_NAME_next each.
  */
 #ifndef NEAP_TOOL_ONNX_EXPORT_H
 #define NEAP_TOOL_ONNX_EXPORT_H

@@ -36,7 +36,19 @@ bool layout_equal(const struct layout *a, const struct layout *b, uint32_t rank)
 
 bool x_is_s8(const struct exporter *x, uint32_t t)
 {
-	return x->g->tensor[t].dtype == NE_S8;
+	const struct ne_tensor *v = &x->g->tensor[t];
+
+	/* weights are of no use to others than their layer, so that a scale per channel is one too */
+	return v->dtype == NE_S8 && (x->width->quant[t].scale > 0 || (v->data && v->n_scale));
+}
+
+bool x_is_real(const struct exporter *x, uint32_t t)
+{
+	enum ne_dtype type = x->g->tensor[t].dtype;
+
+	if (type == NE_U8 || type == NE_S16)
+		return x_quant(x, t).scale > 0;
+	return type == NE_F32 || x_is_s8(x, t);
 }
 
 enum ne_dtype x_dtype(const struct exporter *x, uint32_t t)
@@ -51,7 +63,7 @@ struct ne_quant x_quant(const struct exporter *x, uint32_t t)
 
 	if (!(q.scale > 0) && v->data && v->n_scale == 1)
 		q = (struct ne_quant){v->scale[0], 0};
-	if (v->dtype == NE_S8)
+	if (x_is_s8(x, t))
 		q.zero += 128;
 	return q;
 }
@@ -70,8 +82,21 @@ static const char *zero_point(struct exporter *x, int32_t zero, enum ne_dtype ty
 const char *x_quantise(struct exporter *x, const char *real, struct ne_quant q, enum ne_dtype type,
 		       const char *out)
 {
-	return X_NODE(x, "QuantizeLinear", out, real, x_init_float(x, "scale", q.scale),
-		      zero_point(x, q.zero, type));
+	const char *v;
+
+	if (type != NE_S16)
+		return X_NODE(x, "QuantizeLinear", out, real, x_init_float(x, "scale", q.scale),
+			      zero_point(x, q.zero, type));
+	/* 16 bits: QuantizeLinear gives them from opset 21 on */
+	v = X_NODE(x, "Div", NULL, real, x_init_float(x, "scale", q.scale));
+	v = X_NODE(x, "Round", NULL, v);
+	if (q.zero)
+		v = X_NODE(x, "Add", NULL, v, x_init_float(x, "zero", (float)q.zero));
+	v = X_NODE(x, "Clip", NULL, v, x_init_float(x, "low", INT16_MIN),
+		   x_init_float(x, "high", INT16_MAX));
+	v = X_NODE(x, "Cast", out, v);
+	x_attr_type(x, "to", NE_S16);
+	return v;
 }
 
 const char *x_dequantise(struct exporter *x, const char *stored, struct ne_quant q,
@@ -84,8 +109,7 @@ const char *x_dequantise(struct exporter *x, const char *stored, struct ne_quant
 		return X_NODE(x, "DequantizeLinear", NULL, stored,
 			      x_init_float(x, "scale", q.scale), zero_point(x, q.zero, type));
 	/* 16 bits: DequantizeLinear takes them from opset 21 on */
-	v = X_NODE(x, "Cast", NULL, stored);
-	x_attr_int(x, "to", ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+	v = x_cast(x, stored, NE_F32);
 	if (q.zero)
 		v = X_NODE(x, "Sub", NULL, v, x_init_float(x, "zero", zero));
 	return X_NODE(x, "Mul", NULL, v, x_init_float(x, "scale", q.scale));
@@ -126,7 +150,7 @@ static const char *constant(struct exporter *x, uint32_t t, const struct layout 
 	for (size_t i = 0; i < n; i++)
 		memcpy(data + i * size,
 		       (const char *)v->data + source_index(s, l, &v->shape, i) * size, size);
-	if (v->dtype == NE_S8)
+	if (x_is_s8(x, t))
 		for (size_t i = 0; i < n; i++)
 			data[i] = (char)(data[i] ^ 0x80);
 	return x_init(x, v->name, x_dtype(x, t), s->rank, dim, data);
@@ -248,6 +272,31 @@ const char *x_real(struct exporter *x, uint32_t t, const struct layout *l)
 		return NULL;
 	}
 	return x_dequantise(x, name, q, type);
+}
+
+const char *x_value(struct exporter *x, uint32_t t, const struct layout *l)
+{
+	return x_is_real(x, t) ? x_real(x, t, l) : x_stored(x, t, l);
+}
+
+const char *x_cast(struct exporter *x, const char *v, enum ne_dtype type)
+{
+	v = X_NODE(x, "Cast", NULL, v);
+	x_attr_type(x, "to", type);
+	return v;
+}
+
+enum ne_dtype x_wide_type(enum ne_dtype type)
+{
+	return type == NE_S8 || type == NE_U8 || type == NE_S16 ? NE_S32 : type;
+}
+
+const char *x_wide(struct exporter *x, uint32_t t, const struct layout *l)
+{
+	enum ne_dtype type = x->g->tensor[t].dtype;
+	const char *v = x_value(x, t, l);
+
+	return x_is_real(x, t) || x_wide_type(type) == type ? v : x_cast(x, v, x_wide_type(type));
 }
 
 struct layout x_layout_of(struct exporter *x, uint32_t t)

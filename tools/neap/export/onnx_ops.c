@@ -38,11 +38,12 @@ static bool range_activates(const struct exporter *x)
 static const char *finish(struct exporter *x, const char *real)
 {
 	struct ne_quant q = x_quant(x, x->y);
+	enum ne_dtype type = x_dtype(x, x->y);
 
-	if (!x_is_s8(x, x->y))
+	if (!x_is_real(x, x->y) || type == NE_F32)
 		return activate(x, x->act, real);
-	real = x_quantise(x, real, q, NE_U8, NULL);
-	if (range_activates(x))
+	real = x_quantise(x, real, q, type, NULL);
+	if (x->act == NE_ACT_NONE || range_activates(x))
 		return real;
 	return x_quantise(x, activate(x, x->act, x_dequantise(x, real, q, NE_U8)), q, NE_U8, NULL);
 }
@@ -105,14 +106,15 @@ static int pool(struct exporter *x)
 	const struct ne_node *n = x->node;
 	struct layout l = layout_channels_first(x->shape[n->in[0]].rank);
 	const char *v = x_real(x, n->in[0], &l);
+	bool dilated = false;
 
 	if (n->op == NE_OP_AVGPOOL && pools_all(x))
 		return x_result(x, &l, X_NODE(x, "GlobalAveragePool", NULL, v));
-	if (n->op == NE_OP_AVGPOOL && (n->attr.window.dh > 1 || n->attr.window.dw > 1))
-		return x_fail(x, EOPNOTSUPP,
-			      "an average with dilations: ONNX has it from opset 19 on");
+	dilated = n->op == NE_OP_AVGPOOL && (n->attr.window.dh > 1 || n->attr.window.dw > 1);
+	if (dilated && !x_needs_opset(x, 19)) /* of an average */
+		return x->failed;
 	v = X_NODE(x, n->op == NE_OP_MAXPOOL ? "MaxPool" : "AveragePool", NULL, v);
-	window_attrs(x, n->op == NE_OP_MAXPOOL);
+	window_attrs(x, n->op == NE_OP_MAXPOOL || dilated);
 	if (n->op == NE_OP_AVGPOOL && n->attr.count_include_pad)
 		x_attr_int(x, "count_include_pad", 1);
 	return x_result(x, &l, v);
@@ -233,7 +235,7 @@ static int binary(struct exporter *x)
 }
 
 /* Where @axis of the engine is in @l. */
-static int64_t axis_in(const struct layout *l, int32_t axis)
+int64_t x_axis_in(const struct layout *l, int32_t axis)
 {
 	int64_t i = 0;
 
@@ -249,9 +251,9 @@ static int concat(struct exporter *x)
 	const char *in[NE_MAX_IO], *v;
 
 	for (uint32_t k = 0; k < n->n_in; k++)
-		in[k] = x_real(x, n->in[k], &l);
+		in[k] = x_value(x, n->in[k], &l);
 	v = x_node(x, "Concat", NULL, n->n_in, in);
-	x_attr_int(x, "axis", axis_in(&l, n->attr.axis));
+	x_attr_int(x, "axis", x_axis_in(&l, n->attr.axis));
 	return x_result(x, &l, v);
 }
 
@@ -282,7 +284,7 @@ static int softmax(struct exporter *x)
 	struct layout l = x_layout_of(x, x->node->in[0]);
 	const char *v = X_NODE(x, "Softmax", NULL, x_real(x, x->node->in[0], &l));
 
-	x_attr_int(x, "axis", axis_in(&l, x->node->attr.axis));
+	x_attr_int(x, "axis", x_axis_in(&l, x->node->attr.axis));
 	return x_result(x, &l, v);
 }
 
@@ -418,6 +420,24 @@ static int (*const writers[NE_OP_COUNT])(struct exporter *x) = {
 	[NE_OP_TRANSPOSE] = transpose,
 	[NE_OP_UNARY] = x_unary_family,
 	[NE_OP_BINARY] = x_binary_family,
+	[NE_OP_WHERE] = x_where,
+	[NE_OP_CAST] = x_convert,
+	[NE_OP_SLICE] = x_slice,
+	[NE_OP_PICK] = x_pick,
+	[NE_OP_GATHER] = x_gather,
+	[NE_OP_GATHER_ELEMENTS] = x_gather,
+	[NE_OP_GATHER_ND] = x_gather,
+	[NE_OP_SCATTER_ELEMENTS] = x_scatter,
+	[NE_OP_SCATTER_ND] = x_scatter,
+	[NE_OP_REDUCE] = x_reduce,
+	[NE_OP_CUMSUM] = x_cumsum,
+	[NE_OP_TOPK] = x_topk,
+	[NE_OP_MATMUL] = x_matmul,
+	[NE_OP_LSTM] = x_recurrent,
+	[NE_OP_GRU] = x_recurrent,
+	[NE_OP_RNN] = x_recurrent,
+	[NE_OP_LOGMEL] = x_logmel,
+	[NE_OP_SPECTRUM] = x_spectrum,
 };
 
 int x_operator(struct exporter *x)
@@ -427,7 +447,5 @@ int x_operator(struct exporter *x)
 
 	if (!write)
 		return x_fail(x, EOPNOTSUPP, "the exporter does not write this operator");
-	if (x->node->n_out > 1)
-		return x_fail(x, EOPNOTSUPP, "the exporter does not write its second output");
 	return write(x);
 }

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #define IR_VERSION 8 /* ONNX 1.10 to 1.12: the oldest that all readers of opset 13 take */
-#define OPSET      13
 
 struct block {
 	struct block *next;
@@ -85,33 +84,60 @@ static void *grow(struct exporter *x, void *array, size_t n, size_t *capacity)
 	return bigger;
 }
 
-const char *x_node(struct exporter *x, const char *op, const char *out, uint32_t n_in,
-		   const char *const *in)
+int x_node_outputs(struct exporter *x, const char *op, uint32_t n_out, const char **out,
+		   uint32_t n_in, const char *const *in)
 {
 	Onnx__NodeProto *n = x_alloc(x, sizeof(*n)), **list;
-	char **names = x_alloc(x, (n_in + 1) * sizeof(*names));
+	char **names = x_alloc(x, (n_in + n_out) * sizeof(*names));
 
-	if (!out)
-		out = x_name(x, x->g->tensor[x->y].name, "");
-	if (!n || !names || !out)
-		return NULL;
+	for (uint32_t k = 0; k < n_out; k++)
+		if (!out[k])
+			out[k] = x_name(x, x->g->tensor[x->y].name, "");
+	list = grow(x, x->graph.node, x->graph.n_node, &x->cap_node);
+	if (x->failed || !n || !names || !list)
+		return x->failed;
 	for (uint32_t i = 0; i < n_in; i++)
 		if (!in[i])
-			return NULL;
-	list = grow(x, x->graph.node, x->graph.n_node, &x->cap_node);
-	if (!list)
-		return NULL;
+			return x_fail(x, EINVAL, "input %u of an ONNX node was not written", i);
 	x->graph.node = list;
 	onnx__node_proto__init(n);
 	memcpy(names, in, n_in * sizeof(*names));
-	names[n_in] = (char *)(uintptr_t)out;
+	memcpy(names + n_in, out, n_out * sizeof(*names));
 	n->op_type = (char *)(uintptr_t)op;
 	n->n_input = n_in;
 	n->input = names;
-	n->n_output = 1;
+	n->n_output = n_out;
 	n->output = names + n_in;
 	list[x->graph.n_node++] = n;
-	return out;
+	return 0;
+}
+
+const char *x_node(struct exporter *x, const char *op, const char *out, uint32_t n_in,
+		   const char *const *in)
+{
+	return x_node_outputs(x, op, 1, &out, n_in, in) < 0 ? NULL : out;
+}
+
+static int onnx_type(enum ne_dtype t)
+{
+	switch (t) {
+	case NE_F32:
+		return ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
+	case NE_S8:
+		return ONNX__TENSOR_PROTO__DATA_TYPE__INT8;
+	case NE_U8:
+		return ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
+	case NE_S16:
+		return ONNX__TENSOR_PROTO__DATA_TYPE__INT16;
+	case NE_S32:
+		return ONNX__TENSOR_PROTO__DATA_TYPE__INT32;
+	case NE_S64:
+		return ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
+	case NE_BOOL:
+		return ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
+	default:
+		return ONNX__TENSOR_PROTO__DATA_TYPE__UNDEFINED;
+	}
 }
 
 #define ATTRS_MAX 8u
@@ -168,26 +194,59 @@ void x_attr_ints(struct exporter *x, const char *name, uint32_t n, const int64_t
 	a->ints = copy;
 }
 
-static int onnx_type(enum ne_dtype t)
+void x_attr_floats(struct exporter *x, const char *name, uint32_t n, const float *v)
 {
-	switch (t) {
-	case NE_F32:
-		return ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT;
-	case NE_S8:
-		return ONNX__TENSOR_PROTO__DATA_TYPE__INT8;
-	case NE_U8:
-		return ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
-	case NE_S16:
-		return ONNX__TENSOR_PROTO__DATA_TYPE__INT16;
-	case NE_S32:
-		return ONNX__TENSOR_PROTO__DATA_TYPE__INT32;
-	case NE_S64:
-		return ONNX__TENSOR_PROTO__DATA_TYPE__INT64;
-	case NE_BOOL:
-		return ONNX__TENSOR_PROTO__DATA_TYPE__BOOL;
-	default:
-		return ONNX__TENSOR_PROTO__DATA_TYPE__UNDEFINED;
-	}
+	Onnx__AttributeProto *a = attribute(x, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOATS);
+	float *copy = x_alloc(x, n * sizeof(*copy));
+
+	if (!a || !copy)
+		return;
+	memcpy(copy, v, n * sizeof(*copy));
+	a->n_floats = n;
+	a->floats = copy;
+}
+
+static ProtobufCBinaryData text_of(const char *s)
+{
+	return (ProtobufCBinaryData){strlen(s), (uint8_t *)(uintptr_t)s};
+}
+
+void x_attr_text(struct exporter *x, const char *name, const char *v)
+{
+	Onnx__AttributeProto *a = attribute(x, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+
+	if (!a)
+		return;
+	a->has_s = 1;
+	a->s = text_of(v);
+}
+
+void x_attr_texts(struct exporter *x, const char *name, uint32_t n, const char *const *v)
+{
+	Onnx__AttributeProto *a =
+		attribute(x, name, ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRINGS);
+	ProtobufCBinaryData *list = x_alloc(x, n * sizeof(*list));
+
+	if (!a || !list)
+		return;
+	for (uint32_t i = 0; i < n; i++)
+		list[i] = text_of(v[i]);
+	a->n_strings = n;
+	a->strings = list;
+}
+
+void x_attr_type(struct exporter *x, const char *name, enum ne_dtype t)
+{
+	x_attr_int(x, name, onnx_type(t));
+}
+
+bool x_needs_opset(struct exporter *x, int opset)
+{
+	if (x->opset >= opset)
+		return true;
+	x->opset_wanted = NE_MAX(x->opset_wanted, opset);
+	x_fail(x, EAGAIN, "it is in ONNX from opset %d on", opset);
+	return false;
 }
 
 const char *x_init(struct exporter *x, const char *base, enum ne_dtype type, uint32_t rank,
@@ -250,8 +309,8 @@ int x_declare(struct exporter *x, const char *name, enum ne_dtype type, const st
 	size_t *n = output ? &x->graph.n_output : &x->graph.n_input;
 	struct declaration *d = x_alloc(x, sizeof(*d));
 
-	if (!*list)
-		*list = x_alloc(x, NE_MAX_IO * sizeof(**list));
+	if (!*list) /* states are both */
+		*list = x_alloc(x, (NE_MAX_IO + x->g->n_state) * sizeof(**list));
 	if (!d || !*list || !name)
 		return x_fail(x, ENOMEM, "out of memory");
 	onnx__value_info_proto__init(&d->info);
@@ -277,6 +336,21 @@ int x_declare(struct exporter *x, const char *name, enum ne_dtype type, const st
 	return 0;
 }
 
+int x_note(struct exporter *x, const char *key, const char *value)
+{
+	Onnx__StringStringEntryProto *e = x_alloc(x, sizeof(*e)), **list;
+
+	list = grow(x, x->note, x->n_note, &x->cap_note);
+	if (!e || !list)
+		return x->failed;
+	x->note = list;
+	onnx__string_string_entry_proto__init(e);
+	e->key = (char *)(uintptr_t)key;
+	e->value = (char *)(uintptr_t)value;
+	list[x->n_note++] = e;
+	return 0;
+}
+
 int x_pack(struct exporter *x, const char *name, void **ret, size_t *ret_bytes)
 {
 	Onnx__ModelProto m;
@@ -288,13 +362,15 @@ int x_pack(struct exporter *x, const char *name, void **ret, size_t *ret_bytes)
 	onnx__operator_set_id_proto__init(&opset);
 	opset.domain = (char *)"";
 	opset.has_version = 1;
-	opset.version = OPSET;
+	opset.version = x->opset;
 	m.has_ir_version = 1;
-	m.ir_version = IR_VERSION;
+	m.ir_version = x->opset > 18 ? IR_VERSION + 1 : IR_VERSION;
 	m.producer_name = (char *)"neap";
 	m.producer_version = (char *)NEAP_VERSION;
 	m.n_opset_import = 1;
 	m.opset_import = &opsets;
+	m.n_metadata_props = x->n_note;
+	m.metadata_props = x->note;
 	m.graph = &x->graph;
 	x->graph.name = (char *)(uintptr_t)name;
 	bytes = onnx__model_proto__get_packed_size(&m);
