@@ -18,6 +18,7 @@
 #define NE_DECLARE_KERNELS(set)                                                                    \
 	void ne_conv_s8_##set(const struct ne_conv_s8 *a);                                         \
 	void ne_conv_image_s8_##set(const struct ne_conv_image_s8 *a);                             \
+	void ne_conv_quads_s8_##set(const struct ne_conv_quads_s8 *a);                             \
 	void ne_conv_f32_##set(const struct ne_conv_f32 *a);                                       \
 	void ne_dw_s8_##set(const struct ne_dw_s8 *a);                                             \
 	void ne_dw_image_s8_##set(const struct ne_dw_image_s8 *a);                                 \

@@ -92,6 +92,30 @@ struct ne_conv_image_s8 {
 };
 
 /*
+ * As conv_image_s8 where the dot product of u8 by s8 adds pairs in 16 bits that saturate: weights are
+ * packed by ne_pack_quads() so that none does. A quad is four inputs next to each other, at a
+ * distance of its own from the window's first, and their weights for 8 output channels, zeros where
+ * another quad has them. Inputs are taken as u8, 128 more; pixel = ic.
+ */
+#define NE_QUAD_BYTES 32u /* 8 output channels of 4 inputs */
+struct ne_conv_quads_s8 {
+	const int8_t *x;
+	void *scratch;           /* ne_image_scratch() bytes, 64-byte aligned */
+	struct ne_image_rows im; /* elements of scratch are bytes */
+	uint32_t first, n;       /* output rows to work out */
+	uint32_t ic, oc;
+	const uint32_t *quad;  /* [blocks of 8 output channels + 1]: the first quad of each */
+	const int32_t *offset; /* of a quad, elements */
+	const int8_t *w;       /* of a quad, NE_QUAD_BYTES */
+	const int32_t *bias;   /* as in ne_conv_image_s8; both hold oc rounded up to 8 */
+	const float *mult;
+	bool wide;
+	int32_t zp, lo, hi;
+	int8_t *y; /* of row 0 */
+	size_t y_stride;
+};
+
+/*
  * As dw_s8, over whole rows of an image. A vector holds `lanes` channels, or, where these are at
  * most half as many, those of several pixels side by side. dw_image_taps taps of a channel count at
  * once: a group. Where rows are next to each other (sh and dilation 1) two output rows are worked
@@ -307,6 +331,7 @@ struct ne_kernels {
 	void (*conv_image_s8)(const struct ne_conv_image_s8 *a);
 	uint32_t conv_image_elem; /* bytes of an element of scratch */
 	uint32_t conv_image_ways; /* 0 or 1: there is but one, 0 */
+	void (*conv_quads_s8)(const struct ne_conv_quads_s8 *a);
 	void (*dw_image_s8)(const struct ne_dw_image_s8 *a);
 	uint32_t dw_image_lanes, dw_image_taps, dw_image_elem; /* taps: 1, 2 or 4 */
 	int32_t dw_image_shift;
@@ -345,6 +370,14 @@ void ne_kernels_init(struct ne_kernels *k, unsigned flags);
 size_t ne_pack_conv_s8_bytes(const struct ne_kernels *k, uint32_t oc, uint32_t taps, uint32_t ic);
 void ne_pack_conv_s8(const struct ne_kernels *k, int8_t *dst, const int8_t *w, uint32_t oc,
 		     uint32_t taps, uint32_t ic, size_t *ret_tap_stride, size_t *ret_block_stride);
+/* Packing for conv_quads_s8: windows of @runs runs of @n inputs next to each other, which start at
+ * run_offset in scratch. @w: [oc][runs][n]. Returns the number of quads; writes what is not NULL. */
+struct ne_quads_shape {
+	uint32_t oc, runs, n;
+	const int32_t *run_offset;
+};
+uint32_t ne_pack_quads(const struct ne_quads_shape *s, const int8_t *w, uint32_t *first,
+		       int32_t *offset, int8_t *dst);
 size_t ne_pack_conv_f32_elements(const struct ne_kernels *k, uint32_t oc, uint32_t taps,
 				 uint32_t ic);
 void ne_pack_conv_f32(const struct ne_kernels *k, float *dst, const float *w, uint32_t oc,

@@ -28,4 +28,25 @@ bool ne_conv_as_image(const struct ne_lower *lw, struct ne_conv *c);
 int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
 			const struct ne_channels_s8 *ch, const int64_t *magnitude);
 
+/* The rows that @c reads, @pixel elements of scratch for each; chunk is 1. */
+struct ne_image_rows ne_conv_rows(const struct ne_conv *c, uint32_t pixel);
+/* Sets chunk, for elements of scratch of @elem bytes. */
+void ne_conv_choose_chunk(struct ne_image_rows *im, size_t elem, uint32_t oc);
+/* Whether a sum times its factor may pass 2^31. */
+bool ne_conv_is_wide(const struct ne_conv *c, const struct ne_channels_s8 *ch,
+		     const int64_t *magnitude);
+
+/* What ne_pack_quads() gave. */
+struct ne_conv_quads {
+	const uint32_t *first;
+	const int32_t *offset;
+	const int8_t *w;
+};
+
+/* Packs c->packed for conv_quads_s8 where that is the best kernel for @c, an image; *ret tells. */
+int ne_conv_pack_quads(struct ne_lower *lw, const struct ne_conv *c, bool *ret);
+/* The step, as ne_conv_lower_image(). */
+int ne_conv_lower_quads(struct ne_lower *lw, const struct ne_conv *c,
+			const struct ne_channels_s8 *ch, const int64_t *magnitude);
+
 #endif

@@ -28,12 +28,9 @@ static void run_image(const struct ne_step *s, const struct ne_frame *f, uint32_
 	c->fn(&a);
 }
 
-/* The rows that @c reads, @channels of each pixel. */
-static struct ne_image_rows rows_of(const struct ne_lower *lw, const struct ne_conv *c,
-				    uint32_t channels)
+struct ne_image_rows ne_conv_rows(const struct ne_conv *c, uint32_t pixel)
 {
 	const struct ne_window *w = &c->n->attr.window;
-	const bool joined = c->packed_taps != c->taps;
 	struct ne_image_rows im = {
 		.h = c->x.h,
 		.w = c->x.w,
@@ -45,7 +42,7 @@ static struct ne_image_rows rows_of(const struct ne_lower *lw, const struct ne_c
 		.left = w->pad_left,
 		.rows = (w->kh - 1) * w->dh + 1,
 		.columns = (c->ow - 1) * w->sw + (w->kw - 1) * w->dw + 1,
-		.pixel = joined ? channels : (uint32_t)ne_round_up(channels, lw->k->conv_s8_kr),
+		.pixel = pixel,
 		.chunk = 1,
 	};
 
@@ -56,19 +53,25 @@ static struct ne_image_rows rows_of(const struct ne_lower *lw, const struct ne_c
 	return im;
 }
 
-static size_t row_bytes(const struct ne_lower *lw, const struct ne_image_rows *im)
+static struct ne_image_rows rows_of(const struct ne_lower *lw, const struct ne_conv *c,
+				    uint32_t channels)
 {
-	return (size_t)im->columns * im->pixel * lw->k->conv_image_elem;
+	const bool joined = c->packed_taps != c->taps;
+
+	return ne_conv_rows(c,
+			    joined ? channels : (uint32_t)ne_round_up(channels, lw->k->conv_s8_kr));
 }
 
 /*
  * Input and output of a chunk stay in the first cache together: every block of output channels goes
  * over both. But weights are read anew for every chunk, so it is not made small without need.
  */
-static void choose_chunk(const struct ne_lower *lw, struct ne_image_rows *im, uint32_t oc)
+void ne_conv_choose_chunk(struct ne_image_rows *im, size_t elem, uint32_t oc)
 {
+	const size_t row = (size_t)im->columns * im->pixel * elem;
+
 	if (ne_image_flat(im)) {
-		const uint32_t pixel = im->pixel * lw->k->conv_image_elem;
+		const uint32_t pixel = im->pixel * (uint32_t)elem;
 		const uint32_t both = NE_MAX(CHUNK_BYTES / (pixel + oc), LEAST_PIXELS);
 		const uint32_t pixels = NE_MIN(both, NE_MAX(INPUT_BYTES / pixel, 48u));
 
@@ -79,9 +82,8 @@ static void choose_chunk(const struct ne_lower *lw, struct ne_image_rows *im, ui
 		const size_t rows = (size_t)im->chunk * (size_t)im->sh + (size_t)im->rows;
 		const size_t out = (size_t)(im->chunk + 1) * (size_t)im->ow * oc;
 
-		if (rows * row_bytes(lw, im) > INPUT_BYTES ||
-		    (rows * row_bytes(lw, im) + out > CHUNK_BYTES &&
-		     im->chunk * (uint32_t)im->ow >= LEAST_PIXELS))
+		if (rows * row > INPUT_BYTES || (rows * row + out > CHUNK_BYTES &&
+						 im->chunk * (uint32_t)im->ow >= LEAST_PIXELS))
 			break;
 		im->chunk++;
 	}
@@ -136,9 +138,9 @@ static int lower_runs(struct ne_lower *lw, const struct ne_conv *c, struct ne_co
 	return a->run_offset ? 0 : ne_lower_no_memory(lw, c->n);
 }
 
-/* Whether a sum times its factor may pass 2^31: x + shift is below 256. */
-static bool is_wide(const struct ne_conv *c, const struct ne_channels_s8 *ch,
-		    const int64_t *magnitude)
+/* x + shift is below 256. */
+bool ne_conv_is_wide(const struct ne_conv *c, const struct ne_channels_s8 *ch,
+		     const int64_t *magnitude)
 {
 	for (uint32_t o = 0; o < c->oc; o++) {
 		const double sum = 256.0 * (double)magnitude[o] + abs(ch->bias[o]);
@@ -166,12 +168,12 @@ int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
 		.w_block_stride = c->packed->block_stride,
 		.bias = ch->bias,
 		.mult = ch->mult,
-		.wide = is_wide(c, ch, magnitude),
+		.wide = ne_conv_is_wide(c, ch, magnitude),
 		.zp = qy.zero,
 		.y_stride = c->oc,
 	};
 	s.a.im.zero = (int8_t)qx.zero;
-	choose_chunk(lw, &s.a.im, c->oc);
+	ne_conv_choose_chunk(&s.a.im, lw->k->conv_image_elem, c->oc);
 	NE_RETURN_IF(lower_runs(lw, c, &s.a));
 	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
 	s.a.way = ne_tune_conv_image(&lw->tune, lw->k, &s.a);

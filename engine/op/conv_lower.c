@@ -305,15 +305,20 @@ static int lower_s8(struct ne_lower *lw, struct ne_conv *c)
 	struct split split = split_of(c);
 	struct ne_channels_s8 ch;
 	int64_t *sum = NULL, *mag = NULL;
+	bool quads = false;
 	int8_t *pad;
 	int r;
 
-	NE_RETURN_IF(pack_weights(lw, c));
+	if (c->image)
+		NE_RETURN_IF(ne_conv_pack_quads(lw, c, &quads));
+	if (!quads)
+		NE_RETURN_IF(pack_weights(lw, c));
 	NE_RETURN_IF(sum_weights(lw, c, &sum, &mag));
-	r = ne_lower_channels_s8(lw, c->n, c->oc * c->groups, sum, mag, lw->k->conv_s8_shift, c->oc,
-				 padded, &ch);
+	r = ne_lower_channels_s8(lw, c->n, c->oc * c->groups, sum, mag,
+				 quads ? 128 : lw->k->conv_s8_shift, c->oc, padded, &ch);
 	if (r == 0 && c->image)
-		r = ne_conv_lower_image(lw, c, &ch, mag);
+		r = quads ? ne_conv_lower_quads(lw, c, &ch, mag)
+			  : ne_conv_lower_image(lw, c, &ch, mag);
 	free(sum);
 	free(mag);
 	if (r < 0 || c->image)

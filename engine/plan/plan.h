@@ -120,6 +120,8 @@ struct ne_program {
 struct ne_packed {
 	const void *w; /* NULL: not packed yet */
 	size_t tap_stride, block_stride, group_stride;
+	const struct ne_conv_quads *quads; /* instead of w, where conv_quads_s8 is the best */
+	bool no_quads;                     /* it is known not to be */
 };
 
 /* Items with lifetimes (positions, both ends included) get offsets; returns the arena's size. */

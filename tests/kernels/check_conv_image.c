@@ -146,8 +146,8 @@ static void draw_conv(struct check *c, struct shape *s, struct ne_conv_image_s8 
 }
 
 /* Sum of a window, wrapping as the kernels' do. */
-static uint32_t window(const struct check *c, const struct ne_conv_image_s8 *a,
-		       const struct shape *s, const int8_t *w, int32_t oy, int32_t ox, uint32_t o)
+static uint32_t window(const struct ne_conv_image_s8 *a, const struct shape *s, int32_t shift,
+		       const int8_t *w, int32_t oy, int32_t ox, uint32_t o)
 {
 	uint32_t sum = (uint32_t)a->bias[o];
 
@@ -168,7 +168,7 @@ static uint32_t window(const struct check *c, const struct ne_conv_image_s8 *a,
 						  i]
 					   : s->im.zero;
 
-				sum += (uint32_t)((v + c->k->conv_s8_shift) * wt[i]);
+				sum += (uint32_t)((v + shift) * wt[i]);
 			}
 		}
 	return sum;
@@ -184,25 +184,32 @@ static void in_pieces(struct check *c, struct ne_conv_image_s8 *a)
 	}
 }
 
+static void draw_want(struct check *c, const struct shape *s, struct ne_conv_image_s8 *a,
+		      int32_t shift, const int8_t *w)
+{
+	const size_t n_y = ((size_t)s->im.oh * (size_t)s->im.ow - 1) * s->y_stride + s->oc;
+	int8_t *want;
+
+	check_output(c, n_y, 1, &a->y, &want);
+	for (int32_t oy = 0; oy < s->im.oh; oy++)
+		for (int32_t ox = 0; ox < s->im.ow; ox++)
+			for (uint32_t o = 0; o < s->oc; o++)
+				want[((size_t)oy * (size_t)s->im.ow + (size_t)ox) * s->y_stride +
+				     o] = check_requantise((float)(int32_t)window(a, s, shift, w,
+										  oy, ox, o) *
+								   a->mult[o],
+							   a->zp, a->lo, a->hi);
+}
+
 static bool run(struct check *c)
 {
 	struct ne_conv_image_s8 a;
 	struct shape s;
-	int8_t *w, *want;
-	size_t n_y;
+	int8_t *w;
 
 	draw_shape(c, &s);
 	draw_conv(c, &s, &a, &w);
-	n_y = ((size_t)s.im.oh * (size_t)s.im.ow - 1) * s.y_stride + s.oc;
-	check_output(c, n_y, 1, &a.y, &want);
-	for (int32_t oy = 0; oy < s.im.oh; oy++)
-		for (int32_t ox = 0; ox < s.im.ow; ox++)
-			for (uint32_t o = 0; o < s.oc; o++)
-				want[((size_t)oy * (size_t)s.im.ow + (size_t)ox) * s.y_stride + o] =
-					check_requantise(
-						(float)(int32_t)window(c, &a, &s, w, oy, ox, o) *
-							a.mult[o],
-						a.zp, a.lo, a.hi);
+	draw_want(c, &s, &a, c->k->conv_s8_shift, w);
 	in_pieces(c, &a);
 	free(w);
 	return check_same(c, 1, s.y_stride, s.text);
@@ -239,50 +246,177 @@ static void call(const void *arg)
 	job->k->conv_image_s8(&job->a);
 }
 
+/* Layer @i as whole models run it; the weights are the caller's to free. */
+static struct shape draw_layer(struct check *c, size_t i, struct ne_conv_image_s8 *a,
+			       int8_t **ret_w)
+{
+	const int32_t pad = layers[i].k / 2, stride = layers[i].stride;
+	struct shape s = {
+		.im = {.h = layers[i].h,
+		       .w = layers[i].w,
+		       .sh = stride,
+		       .sw = stride,
+		       .top = pad,
+		       .left = pad,
+		       .oh = (layers[i].h + stride - 1) / stride,
+		       .ow = (layers[i].w + stride - 1) / stride},
+		.kh = layers[i].k,
+		.kw = layers[i].k,
+		.dh = 1,
+		.dw = 1,
+		.ic = layers[i].ic,
+		.oc = layers[i].oc,
+		.packed_ic = layers[i].ic,
+		.packed_oc = layers[i].oc,
+		.y_stride = layers[i].oc,
+		.row_packed = layers[i].row_packed,
+	};
+	int8_t *want;
+
+	check_reset();
+	s.im.chunk = ne_image_flat(&s.im) ? 192 : 4;
+	finish_shape(c, &s);
+	if (s.im.h == 1)
+		s.im.chunk = 192;
+	draw_conv(c, &s, a, ret_w);
+	a->wide = false;
+	a->way = 0;
+	a->n = (uint32_t)(ne_image_flat(&s.im) ? s.im.ow : s.im.oh);
+	check_output(c, (size_t)s.im.oh * (size_t)s.im.ow * s.oc, 1, &a->y, &want);
+	return s;
+}
+
+static double macs_of(const struct shape *s)
+{
+	return (double)(s->im.oh * s->im.ow) * s->kh * s->kw * s->ic * s->oc;
+}
+
 static void bench(struct check *c)
 {
 	for (size_t i = 0; i < NE_ARRAY_SIZE(layers); i++) {
-		const int32_t pad = layers[i].k / 2, stride = layers[i].stride;
-		struct shape s = {
-			.im = {.h = layers[i].h,
-			       .w = layers[i].w,
-			       .sh = stride,
-			       .sw = stride,
-			       .top = pad,
-			       .left = pad,
-			       .oh = (layers[i].h + stride - 1) / stride,
-			       .ow = (layers[i].w + stride - 1) / stride},
-			.kh = layers[i].k,
-			.kw = layers[i].k,
-			.dh = 1,
-			.dw = 1,
-			.ic = layers[i].ic,
-			.oc = layers[i].oc,
-			.packed_ic = layers[i].ic,
-			.packed_oc = layers[i].oc,
-			.y_stride = layers[i].oc,
-			.row_packed = layers[i].row_packed,
-		};
 		struct job job = {.k = c->k};
-		int8_t *w, *want;
+		struct shape s;
+		int8_t *w;
 
-		check_reset();
-		s.im.chunk = ne_image_flat(&s.im) ? 192 : 4;
-		finish_shape(c, &s);
-		if (s.im.h == 1)
-			s.im.chunk = 192;
-		draw_conv(c, &s, &job.a, &w);
-		job.a.wide = false;
-		job.a.way = 0;
-		job.a.n = (uint32_t)(ne_image_flat(&s.im) ? s.im.ow : s.im.oh);
-		check_output(c, (size_t)s.im.oh * (size_t)s.im.ow * s.oc, 1, &job.a.y, &want);
-		check_time(c, layers[i].label,
-			   (double)(s.im.oh * s.im.ow) * s.kh * s.kw * s.ic * s.oc, "MAC", call,
-			   &job);
+		s = draw_layer(c, i, &job.a, &w);
+		check_time(c, layers[i].label, macs_of(&s), "MAC", call, &job);
+		free(w);
+	}
+}
+
+/* ---- by quads ---- */
+
+/* The same layer: weights packed at full width of the inputs, scratch of bytes. */
+static struct ne_conv_quads_s8 quads_of(struct check *c, const struct shape *s,
+					const struct ne_conv_image_s8 *a, const int8_t *w)
+{
+	const uint32_t columns = s->dw == 1 ? 1 : (uint32_t)s->kw, runs = (uint32_t)s->kh * columns;
+	const uint32_t blocks = (uint32_t)ne_round_up(s->packed_oc, 8) / 8;
+	int32_t *run = check_input(c, runs * 4, 4), *offset;
+	const struct ne_quads_shape shape = {s->packed_oc, runs, (uint32_t)s->kw / columns * s->ic,
+					     run};
+	const uint32_t n = ne_pack_quads(&shape, w, NULL, NULL, NULL);
+	uint32_t *quad = check_input(c, (blocks + 1) * 4, 4);
+	int8_t *packed = check_input(c, (size_t)n * NE_QUAD_BYTES, 64);
+	size_t scratch;
+	struct ne_conv_quads_s8 q = {
+		.x = a->x,
+		.im = a->im,
+		.ic = a->ic,
+		.oc = a->oc,
+		.quad = quad,
+		.w = packed,
+		.bias = a->bias,
+		.mult = a->mult,
+		.wide = a->wide,
+		.zp = a->zp,
+		.lo = a->lo,
+		.hi = a->hi,
+		.y = a->y,
+		.y_stride = a->y_stride,
+	};
+
+	q.im.pixel = s->ic;
+	scratch = ne_round_up(ne_image_scratch(&q.im, ne_image_flat(&q.im), 1), 64);
+	q.scratch = check_input(c, scratch, 64);
+	memset(q.scratch, 0x5a, scratch);
+	for (uint32_t i = 0; i < runs; i++)
+		run[i] = ((int32_t)(i / columns) * s->dh * s->im.columns +
+			  (int32_t)(i % columns) * s->dw) *
+			 (int32_t)s->ic;
+	q.offset = offset = check_input(c, n * 4, 4);
+	ne_pack_quads(&shape, w, quad, offset, packed);
+	return q;
+}
+
+/* Weights that are large, so that few pairs are safe, or small, so that all are. */
+static void draw_small(struct check *c, int8_t *w, size_t n)
+{
+	const int32_t most = (int32_t)check_range(c, 1, 127);
+
+	for (size_t i = 0; i < n; i++)
+		w[i] = (int8_t)(w[i] % most);
+}
+
+static bool run_quads(struct check *c)
+{
+	struct ne_conv_image_s8 a;
+	struct ne_conv_quads_s8 q;
+	struct shape s;
+	uint32_t all;
+	int8_t *w;
+
+	draw_shape(c, &s);
+	s.packed_ic = s.ic;
+	draw_conv(c, &s, &a, &w);
+	if (!check_one_in(c, 3))
+		draw_small(c, w, (size_t)s.packed_oc * (uint32_t)(s.kh * s.kw) * s.ic);
+	draw_want(c, &s, &a, 128, w);
+	q = quads_of(c, &s, &a, w);
+	all = (uint32_t)(ne_image_flat(&q.im) ? q.im.ow : q.im.oh);
+	for (q.first = 0; q.first < all; q.first += q.n) {
+		q.n = check_one_in(c, 2) ? all - q.first : check_range(c, 1, all - q.first);
+		c->k->conv_quads_s8(&q);
+	}
+	free(w);
+	return check_same(c, 1, s.y_stride, s.text);
+}
+
+struct quads_job {
+	const struct ne_kernels *k;
+	struct ne_conv_quads_s8 a;
+};
+
+static void call_quads(const void *arg)
+{
+	const struct quads_job *job = arg;
+
+	job->k->conv_quads_s8(&job->a);
+}
+
+/* Weights whose pairs are all safe. */
+static void bench_quads(struct check *c)
+{
+	for (size_t i = 0; i < NE_ARRAY_SIZE(layers); i++) {
+		struct quads_job job = {.k = c->k};
+		struct ne_conv_image_s8 a;
+		struct shape s;
+		int8_t *w;
+
+		s = draw_layer(c, i, &a, &w);
+		for (size_t j = 0; j < (size_t)(s.kh * s.kw) * s.ic * s.oc; j++)
+			w[j] /= 2;
+		job.a = quads_of(c, &s, &a, w);
+		job.a.n = a.n;
+		check_time(c, layers[i].label, macs_of(&s), "MAC", call_quads, &job);
 		free(w);
 	}
 }
 
 const struct check_test check_conv_image_s8 = {
 	"conv_image_s8", offsetof(struct ne_kernels, conv_image_s8), run, bench, 400,
+};
+
+const struct check_test check_conv_quads_s8 = {
+	"conv_quads_s8", offsetof(struct ne_kernels, conv_quads_s8), run_quads, bench_quads, 400,
 };

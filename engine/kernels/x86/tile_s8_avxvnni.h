@@ -19,27 +19,7 @@ typedef __m256i tile_vec;
 #define TILE_MR(nb) ((nb) == 3 ? 4u : (nb) == 2 ? 6u : 12u)
 #define TILE_LIST   TILES_12(1) TILES_6(2) TILES_4(3)
 
-static inline void tile_gather(uint8_t *d, const int8_t *s, uint32_t n)
-{
-	const __m128i sign = _mm_set1_epi8(-128);
-	const __m128i index = _mm_setr_epi8(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-
-	for (; n > 32; n -= 32, s += 32, d += 32)
-		_mm256_storeu_si256(
-			(__m256i *)(void *)d,
-			_mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)s),
-					 _mm256_set1_epi8(-128)));
-	for (; n >= 16; n -= 16, s += 16, d += 16)
-		_mm_storeu_si128(
-			(__m128i *)(void *)d,
-			_mm_xor_si128(_mm_loadu_si128((const __m128i *)(const void *)s), sign));
-	if (n) { /* +128 only where there is input: the rest counts as zero */
-		const __m128i valid = _mm_cmpgt_epi8(_mm_set1_epi8((char)n), index);
-
-		_mm_storeu_si128((__m128i *)(void *)d,
-				 _mm_add_epi8(load_up_to_16(s, n), _mm_and_si128(valid, sign)));
-	}
-}
+#include "engine/kernels/x86/gather_u8_256.h"
 
 static inline __m256i tile_init(const tile_args *a, uint32_t o)
 {

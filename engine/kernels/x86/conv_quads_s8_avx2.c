@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Convolution over whole rows of an image, s8, AVX2, by quads (struct ne_conv_quads_s8). vpmaddubsw
+ * multiplies 32 pairs an instruction, twice what vpmaddwd does; what it adds in 16 bits fits there
+ * by the choice of quads.
+ *
+ * Blocks of 8 output channels have quads of their own, so a tile is one block by up to 12 pixels:
+ * weights are read once for 12 pixels, inputs come by broadcasts, which take no vector unit.
+ */
+#include "engine/kernels/table.h"
+
+typedef struct ne_conv_quads_s8 tile_args;
+#define TILE_IS_WIDE(a) ((a)->wide)
+#include "engine/kernels/x86/store_s8_256.h"
+
+typedef int8_t tile_in;
+typedef uint8_t tile_x;
+typedef __m256i tile_vec;
+
+#include "engine/kernels/x86/gather_u8_256.h"
+
+static inline uint8_t tile_of(int8_t zero)
+{
+	return (uint8_t)(zero + 128);
+}
+
+#define IMAGE_OWN_BLOCKS
+#include "engine/kernels/conv_image.h"
+
+#define MOST_PIXELS 12u /* of a tile */
+#define TILE_LIST   TILES_12(1)
+
+/* One tile: mr pixels from p of a row, whose first window starts at @x. */
+TILE_INLINE void quads_any(const struct ne_conv_quads_s8 *a, const uint8_t *x, uint32_t p,
+			   uint32_t block, const int mr)
+{
+	const size_t pixel = (size_t)a->im.sw * a->im.pixel;
+	const uint32_t first = a->quad[block];
+	const int32_t *offset = a->offset + first, *end = a->offset + a->quad[block + 1];
+	const int8_t *w = a->w + (size_t)first * NE_QUAD_BYTES;
+	const __m256i one = _mm256_set1_epi16(1);
+	__m256i acc[MOST_PIXELS];
+
+	TILE_UNROLL
+	for (int i = 0; i < mr; i++)
+		acc[i] = _mm256_load_si256((const __m256i *)(const void *)(a->bias + block * 8));
+	for (; offset < end; offset++, w += NE_QUAD_BYTES) {
+		const uint8_t *at = x + *offset;
+		const uint8_t *const part[4] = {at, at + 3 * pixel, at + 6 * pixel, at + 9 * pixel};
+		const __m256i wv = _mm256_load_si256((const __m256i *)(const void *)w);
+
+		TILE_UNROLL
+		for (int i = 0; i < mr; i++) {
+			const __m256i xv = _mm256_set1_epi32(load_4(part[i / 3] + i % 3 * pixel));
+
+			acc[i] = _mm256_add_epi32(
+				acc[i], _mm256_madd_epi16(_mm256_maddubs_epi16(xv, wv), one));
+		}
+	}
+	tile_store(a, acc, mr, 1, p, block * 8);
+}
+
+typedef void quads_fn(const struct ne_conv_quads_s8 *a, const uint8_t *x, uint32_t p,
+		      uint32_t block);
+
+#define TILE(mr, nb)                                                                            \
+	TILE_NO_SPILL TILE_PLAIN static void quads_##mr(                                        \
+		const struct ne_conv_quads_s8 *a, const uint8_t *x, uint32_t p, uint32_t block) \
+	{                                                                                       \
+		quads_any(a, x, p, block, mr);                                                  \
+	}
+TILE_LIST
+#undef TILE
+#define TILE(mr, nb) [(mr)-1] = quads_##mr,
+static quads_fn *const quads_table[MOST_PIXELS] = {TILE_LIST};
+#undef TILE
+
+/* @n pixels from p, dealt out evenly. */
+static void quads_pixels(const struct ne_conv_quads_s8 *a, const uint8_t *x, uint32_t p, uint32_t n,
+			 uint32_t block)
+{
+	const size_t pixel = (size_t)a->im.sw * a->im.pixel;
+
+	for (uint32_t tiles = (n + MOST_PIXELS - 1) / MOST_PIXELS; tiles; tiles--) {
+		const uint32_t mr = (n + tiles - 1) / tiles;
+
+		quads_table[mr - 1](a, x, p, block);
+		x += mr * pixel;
+		p += mr;
+		n -= mr;
+	}
+}
+
+static void image_blocks(const tile_args *a, const tile_x *x, uint32_t p, uint32_t rows, uint32_t n)
+{
+	const size_t row = (size_t)a->im.sh * (size_t)a->im.columns * a->im.pixel;
+
+	for (uint32_t block = 0; block * 8 < a->oc; block++)
+		for (uint32_t r = 0; r < rows; r++)
+			quads_pixels(a, x + r * row, p + r * n, n, block);
+}
+
+void ne_conv_quads_s8_avx2(const struct ne_conv_quads_s8 *a)
+{
+	image_conv(a);
+}
