@@ -173,9 +173,9 @@ struct ne_conv_lines_f32 {
 	uint32_t first, n, ic, oc;
 	const float *w;
 	size_t w_tap_stride, w_block_stride;
-	const float *scale, *bias;
-	float slope, lo, hi; /* as in conv_f32 */
-	float *y;            /* of output row 0 */
+	const float *scale, *bias; /* scale: NULL where all are 1 */
+	float slope, lo, hi;       /* as in conv_f32 */
+	float *y;                  /* of output row 0 */
 	size_t y_stride;
 };
 
@@ -214,7 +214,7 @@ struct ne_dw_lines_f32 {
 	uint32_t first, n, c;
 	const float *w;
 	size_t w_tap_stride;
-	const float *scale, *bias;
+	const float *scale, *bias; /* scale: NULL where all are 1 */
 	float lo, hi;
 	float *y; /* of output row 0 */
 	size_t y_stride;

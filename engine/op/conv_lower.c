@@ -418,7 +418,7 @@ static int lower_lines(struct ne_lower *lw, const struct ne_conv *c,
 		.w = c->packed->w,
 		.w_tap_stride = c->packed->tap_stride,
 		.w_block_stride = c->packed->block_stride,
-		.scale = ch->scale,
+		.scale = ch->unscaled ? NULL : ch->scale,
 		.bias = ch->bias,
 		.y_stride = c->oc,
 	};

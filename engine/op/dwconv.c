@@ -198,7 +198,7 @@ static int lower_lines(struct ne_lower *lw, const struct dw *d, const struct ne_
 		.c = d->c,
 		.w = d->w,
 		.w_tap_stride = d->full_c,
-		.scale = ch.scale,
+		.scale = ch.unscaled ? NULL : ch.scale,
 		.bias = ch.bias,
 		.y_stride = d->c,
 	};

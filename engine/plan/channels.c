@@ -102,6 +102,7 @@ int ne_lower_channels_f32(struct ne_lower *lw, const struct ne_node *n, uint32_t
 	const struct ne_norm *norm = n->attr.norm ? &lw->width->norm[n->attr.norm - 1] : NULL;
 	size_t padded = (size_t)oc / group_oc * group_padded;
 	float *scale = calloc(padded, sizeof(*scale)), *bias = calloc(padded, sizeof(*bias));
+	bool unscaled = true;
 	int r = 0;
 
 	if (!scale || !bias) {
@@ -113,7 +114,9 @@ int ne_lower_channels_f32(struct ne_lower *lw, const struct ne_node *n, uint32_t
 
 		scale[at] = norm ? norm->scale[c] : 1.0f;
 		bias[at] = norm ? norm->bias[c] : b ? ((const float *)b->data)[c] : 0.0f;
+		unscaled = unscaled && scale[at] == 1.0f;
 	}
+	ret->unscaled = unscaled;
 	ret->scale = ne_lower_table(lw, scale, padded * sizeof(*scale));
 	ret->bias = ne_lower_table(lw, bias, padded * sizeof(*bias));
 	if (!ret->scale || !ret->bias)

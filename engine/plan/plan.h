@@ -212,6 +212,7 @@ int ne_lower_channels_s8(struct ne_lower *lw, const struct ne_node *n, uint32_t 
 			 uint32_t group_oc, uint32_t group_padded, struct ne_channels_s8 *ret);
 struct ne_channels_f32 {
 	const float *scale, *bias;
+	bool unscaled; /* every scale is 1 */
 };
 int ne_lower_channels_f32(struct ne_lower *lw, const struct ne_node *n, uint32_t oc,
 			  uint32_t group_oc, uint32_t group_padded, struct ne_channels_f32 *ret);

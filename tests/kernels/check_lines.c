@@ -125,7 +125,7 @@ static void draw_common(struct check *c, const struct shape *s, size_t padded_oc
 	const bool clamped = check_one_in(c, 2);
 
 	v->x = check_input(c, x_elements(s) * 4, 4);
-	v->scale = check_input(c, padded_oc * 4, 64);
+	v->scale = check_one_in(c, 2) ? NULL : check_input(c, padded_oc * 4, 64);
 	v->bias = check_input(c, padded_oc * 4, 64);
 	v->lo = clamped ? 0.0f : -INFINITY;
 	v->hi = clamped ? 6.0f : INFINITY;
@@ -135,7 +135,8 @@ static void draw_common(struct check *c, const struct shape *s, size_t padded_oc
 	if (!v->w || !v->bound)
 		abort();
 	check_fill_f32(c, v->x, x_elements(s), 4.0f);
-	check_fill_f32(c, v->scale, padded_oc, 2.0f);
+	if (v->scale)
+		check_fill_f32(c, v->scale, padded_oc, 2.0f);
 	check_fill_f32(c, v->bias, padded_oc, 8.0f);
 	check_fill_f32(c, v->w, n_w, 1.0f);
 	check_output(c, y_elements(s) * 4, 4, &v->y, &v->want);
@@ -153,15 +154,15 @@ static bool compare(struct check *c, const struct shape *s, const struct common 
 			const double k = (double)s->im.kh * s->im.kw * (depthwise ? 1 : s->ic);
 
 			for (uint32_t o = 0; o < s->oc; o++) {
-				double sum, size, y;
+				double sum, size, scale, y;
 
 				window(s, v->x, v->w, depthwise, (int32_t)oy, ox, o, &sum, &size);
-				y = (double)v->scale[o] * sum + (double)v->bias[o];
+				scale = v->scale ? (double)v->scale[o] : 1;
+				y = scale * sum + (double)v->bias[o];
 				if (!depthwise && v->slope > 0 && y < 0)
 					y *= (double)v->slope;
 				v->bound[o] = (16 + sqrt(k)) * (double)FLT_EPSILON *
-					      (fabs((double)v->scale[o]) * size +
-					       fabs((double)v->bias[o]));
+					      (fabs(scale) * size + fabs((double)v->bias[o]));
 				v->want[p * s->y_stride + o] =
 					(float)NE_CLAMP(y, (double)v->lo, (double)v->hi);
 			}

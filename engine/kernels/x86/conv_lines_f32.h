@@ -8,9 +8,12 @@
  *   MAX_NB, MAX_MR              blocks and pixels of the largest tiles
  *   MR(nb)                      pixels of the tallest tile of nb blocks
  *   TILE_LIST                   TILE(mr, nb) for every tile that there is
- *   vec_zero(), vec_load(p), vec_set1(p), vec_fma(a, b, c), vec_add(a, b), vec_mul, vec_min, vec_max
+ *   vec_zero(), vec_load(p), vec_set1(p), vec_fma(a, b, c), vec_add(a, b), vec_mul, vec_min, vec_max;
+ *   vec_fma() in the registers of c, which compilers, left alone, move about in long loops
  *   vec_store(p, v, n)          the first n floats, 1..LANES
  */
+#include <math.h>
+
 #include "engine/kernels/tile.h"
 #include "engine/kernels/x86/lines_f32.h"
 
@@ -73,21 +76,26 @@ struct lines_runs {
 	size_t w[NE_LINES_TAPS];
 };
 
-/* Scale, bias, slope and limits; @o: the first output channel. */
+/* What sums start from where the bias is added once they are scaled. */
+static const float lines_zero[MAX_NB * LANES] __attribute__((aligned(NE_ALIGN)));
+
+/* Scale and bias, slope and limits, each where there is one; @o: the first output channel. */
 TILE_INLINE void lines_store(const struct ne_conv_lines_f32 *a, vec *acc, float *y, size_t ys,
 			     uint32_t o, const int mr, const int nb)
 {
 	const uint32_t left = a->oc - o - (uint32_t)(nb - 1) * LANES;
 	const vec lo = vec_set1(&a->lo), hi = vec_set1(&a->hi);
 
-	TILE_UNROLL
-	for (int v = 0; v < nb; v++) {
-		const vec scale = vec_load(a->scale + o + v * LANES);
-		const vec bias = vec_load(a->bias + o + v * LANES);
-
+	if (a->scale) {
 		TILE_UNROLL
-		for (int i = 0; i < mr; i++)
-			acc[i * nb + v] = vec_fma(acc[i * nb + v], scale, bias);
+		for (int v = 0; v < nb; v++) {
+			const vec scale = vec_load(a->scale + o + v * LANES);
+			const vec bias = vec_load(a->bias + o + v * LANES);
+
+			TILE_UNROLL
+			for (int i = 0; i < mr; i++)
+				acc[i * nb + v] = vec_fma(acc[i * nb + v], scale, bias);
+		}
 	}
 	if (a->slope > 0) {
 		const vec slope = vec_set1(&a->slope);
@@ -96,10 +104,14 @@ TILE_INLINE void lines_store(const struct ne_conv_lines_f32 *a, vec *acc, float 
 		for (int i = 0; i < mr * nb; i++)
 			acc[i] = vec_max(acc[i], vec_mul(acc[i], slope));
 	}
+	if (a->hi < INFINITY) {
+		TILE_UNROLL
+		for (int i = 0; i < mr * nb; i++)
+			acc[i] = vec_min(acc[i], hi);
+	}
 	TILE_UNROLL
 	for (int i = 0; i < mr * nb; i++)
-		vec_store(y + (size_t)(i / nb) * ys + i % nb * LANES,
-			  vec_min(vec_max(acc[i], lo), hi),
+		vec_store(y + (size_t)(i / nb) * ys + i % nb * LANES, vec_max(acc[i], lo),
 			  i % nb == nb - 1 && left < LANES ? left : LANES);
 }
 
@@ -110,10 +122,14 @@ TILE_INLINE void lines_tile(const struct ne_conv_lines_f32 *a, const struct line
 	const int ways = TILE_WAYS(mr, nb);
 	const uint32_t o = block * LANES;
 	const float *w = a->w + block * a->w_block_stride;
+	const float *start = a->scale ? lines_zero : a->bias + o;
 	vec acc[TILE_MAX_ACC];
 
 	TILE_UNROLL
-	for (int i = 0; i < ways * mr * nb; i++)
+	for (int i = 0; i < mr * nb; i++)
+		acc[i] = vec_load(start + i % nb * LANES);
+	TILE_UNROLL
+	for (int i = mr * nb; i < ways * mr * nb; i++)
 		acc[i] = vec_zero();
 	for (uint32_t r = 0; r < runs->n; r++)
 		lines_steps(acc, x + runs->x[r], xs, w + runs->w[r], a->w_block_stride, runs->steps,
@@ -159,6 +175,14 @@ static void lines_find_runs(const struct ne_conv_lines_f32 *a, const struct line
 /* Blocks of the tiles for @n pixels, dealt out evenly: 13 of at most 12 become 7 and 6. */
 struct lines_deal {
 	uint32_t groups, tiles; /* of blocks, of pixels */
+	uint32_t mr, taller;    /* pixels of a tile; tiles that have one more */
+};
+
+/* A call: what it is for, and how its last chunk of n pixels was dealt out. */
+struct lines_job {
+	const struct ne_conv_lines_f32 *a;
+	uint32_t *n;
+	struct lines_deal *deal;
 };
 
 /*
@@ -170,7 +194,7 @@ static struct lines_deal lines_choose(const struct ne_conv_lines_f32 *a, uint32_
 	const uint32_t blocks = (a->oc + LANES - 1) / LANES;
 	const size_t bytes = a->w_block_stride * blocks * sizeof(float);
 	const uint32_t weight = bytes > L1_WEIGHTS ? LANES / 4 + 1 : 1;
-	struct lines_deal best = {0, 0};
+	struct lines_deal best = {0};
 	uint32_t least = UINT32_MAX;
 
 	for (uint32_t most = MAX_NB; most; most--) {
@@ -181,26 +205,28 @@ static struct lines_deal lines_choose(const struct ne_conv_lines_f32 *a, uint32_
 
 		if (groups * tiles * cost < least) {
 			least = groups * tiles * cost;
-			best = (struct lines_deal){groups, tiles};
+			best = (struct lines_deal){groups, tiles, 0, 0};
 		}
 	}
+	best.mr = n / best.tiles;
+	best.taller = n % best.tiles;
 	return best;
 }
 
 /* @n pixels from @x and @y. */
 static void lines_chunk(const struct ne_conv_lines_f32 *a, const struct line_f32 *l,
-			const struct lines_runs *runs, const float *x, float *y, uint32_t n)
+			const struct lines_runs *runs, const struct lines_deal *d, const float *x,
+			float *y)
 {
 	const uint32_t blocks = (a->oc + LANES - 1) / LANES;
-	const struct lines_deal d = lines_choose(a, n);
 	uint32_t block = 0;
 
-	for (uint32_t g = d.groups; g; g--) {
+	for (uint32_t g = d->groups; g; g--) {
 		const uint32_t nb = (blocks - block + g - 1) / g;
 		uint32_t p = 0;
 
-		for (uint32_t t = d.tiles; t; t--) {
-			const uint32_t mr = (n - p + t - 1) / t;
+		for (uint32_t t = d->tiles; t; t--) {
+			const uint32_t mr = d->mr + (d->tiles - t < d->taller);
 
 			tile_table[nb - 1][mr - 1](a, runs, x + p * l->x_step, l->x_step,
 						   y + p * l->y_step, l->y_step, block);
@@ -212,17 +238,26 @@ static void lines_chunk(const struct ne_conv_lines_f32 *a, const struct line_f32
 
 static void lines_line(const void *args, const struct line_f32 *l)
 {
-	const struct ne_conv_lines_f32 *a = args;
+	const struct lines_job *job = args;
 	struct lines_runs runs;
 
-	lines_find_runs(a, l, &runs);
+	lines_find_runs(job->a, l, &runs);
 	for (uint32_t done = 0, n; done < l->n; done += n) {
 		n = NE_MIN(l->n - done, (uint32_t)CHUNK_PIXELS);
-		lines_chunk(a, l, &runs, l->x + done * l->x_step, l->y + done * l->y_step, n);
+		if (*job->n != n) {
+			*job->n = n;
+			*job->deal = lines_choose(job->a, n);
+		}
+		lines_chunk(job->a, l, &runs, job->deal, l->x + done * l->x_step,
+			    l->y + done * l->y_step);
 	}
 }
 
 static void lines_conv(const struct ne_conv_lines_f32 *a)
 {
-	lines_run(&a->im, a->ic, a->x, a->y, a->y_stride, a->first, a->n, lines_line, a);
+	struct lines_deal deal;
+	uint32_t n = 0;
+	const struct lines_job job = {a, &n, &deal};
+
+	lines_run(&a->im, a->ic, a->x, a->y, a->y_stride, a->first, a->n, lines_line, &job);
 }

@@ -26,7 +26,8 @@ static inline __m512 vec_set1(const float *p)
 
 static inline __m512 vec_fma(__m512 a, __m512 b, __m512 c)
 {
-	return _mm512_fmadd_ps(a, b, c);
+	__asm__("vfmadd231ps %1, %2, %0" : "+v"(c) : "v"(a), "v"(b));
+	return c;
 }
 
 static inline __m512 vec_add(__m512 a, __m512 b)

@@ -7,9 +7,11 @@
  *   vec, LANES                               a vector and its floats
  *   vec_zero(), vec_fma(a, b, c)
  *   vec_load(p, n), vec_store(p, v, n)       n floats, 1..LANES
- *   vec_finish(v, scale, bias, lo, hi)       of vectors, lo and hi floats
+ *   vec_set1(v), vec_min(a, b), vec_max(a, b)
  *   vec_twice(p)                             LANES / 2 floats and the same again
  */
+#include <math.h>
+
 #include "engine/kernels/tile.h"
 #include "engine/kernels/x86/lines_f32.h"
 
@@ -33,18 +35,45 @@ struct dw_job {
 	uint32_t rows, next_tap, next_row;
 };
 
-TILE_INLINE void dw_finish(const struct dw_job *j, float *y, const vec *acc, uint32_t c,
-			   const uint32_t n, const bool twice, const int mr)
+/* A value of each channel. */
+TILE_INLINE vec dw_channels(const float *p, uint32_t c, const uint32_t n, const bool twice)
 {
-	const struct ne_dw_lines_f32 *a = j->a;
-	const vec scale = twice ? vec_twice(a->scale) : vec_load(a->scale + c, n);
-	const vec bias = twice ? vec_twice(a->bias) : vec_load(a->bias + c, n);
-	const size_t ys = j->ys;
-	const float lo = a->lo, hi = a->hi;
+	return twice ? vec_twice(p) : vec_load(p + c, n);
+}
+
+/* What sums start from: the bias, or zero where it is added once they are scaled. */
+TILE_INLINE void dw_start(const struct dw_job *j, vec *acc, uint32_t c, const uint32_t n,
+			  const bool twice, const int mr)
+{
+	const vec start = j->a->scale ? vec_zero() : dw_channels(j->a->bias, c, n, twice);
 
 	TILE_UNROLL
 	for (int i = 0; i < mr; i++)
-		vec_store(y + (size_t)i * ys + c, vec_finish(acc[i], scale, bias, lo, hi), n);
+		acc[i] = start;
+}
+
+TILE_INLINE void dw_finish(const struct dw_job *j, float *y, vec *acc, uint32_t c, const uint32_t n,
+			   const bool twice, const int mr)
+{
+	const struct ne_dw_lines_f32 *a = j->a;
+	const vec lo = vec_set1(a->lo), hi = vec_set1(a->hi);
+
+	if (a->scale) {
+		const vec scale = dw_channels(a->scale, c, n, twice);
+		const vec bias = dw_channels(a->bias, c, n, twice);
+
+		TILE_UNROLL
+		for (int i = 0; i < mr; i++)
+			acc[i] = vec_fma(acc[i], scale, bias);
+	}
+	if (a->hi < INFINITY) {
+		TILE_UNROLL
+		for (int i = 0; i < mr; i++)
+			acc[i] = vec_min(acc[i], hi);
+	}
+	TILE_UNROLL
+	for (int i = 0; i < mr; i++)
+		vec_store(y + (size_t)i * j->ys + c, vec_max(acc[i], lo), n);
 }
 
 /* Any windows: @mr pixels, channels from @c. @twice: vectors of two pixels, LANES / 2 channels. */
@@ -53,9 +82,7 @@ TILE_INLINE void dw_any(const struct dw_job *j, const float *x, float *y, uint32
 {
 	vec acc[DW_MR];
 
-	TILE_UNROLL
-	for (int i = 0; i < mr; i++)
-		acc[i] = vec_zero();
+	dw_start(j, acc, c, n, twice, mr);
 	for (uint32_t t = 0; t < j->taps.n; t++) {
 		const float *wt = j->a->w + j->taps.w[t] + c, *xt = x + j->taps.x[t] + c;
 		const vec wv = twice ? vec_twice(wt) : vec_load(wt, n);
@@ -74,9 +101,7 @@ TILE_INLINE void dw_slide(const struct dw_job *j, const float *x, float *y, uint
 	const size_t xs = j->xs;
 	vec acc[DW_MR];
 
-	TILE_UNROLL
-	for (int i = 0; i < mr; i++)
-		acc[i] = vec_zero();
+	dw_start(j, acc, c, n, false, mr);
 	for (uint32_t r = 0; r < j->rows; r++) {
 		const float *xt = x + j->taps.x[r * j->next_row] + c;
 		const size_t *w = j->taps.w + r * j->next_row;

@@ -39,10 +39,19 @@ static inline __m256 vec_fma(__m256 a, __m256 b, __m256 c)
 	return _mm256_fmadd_ps(a, b, c);
 }
 
-static inline __m256 vec_finish(__m256 v, __m256 scale, __m256 bias, float lo, float hi)
+static inline __m256 vec_set1(float v)
 {
-	v = _mm256_fmadd_ps(v, scale, bias);
-	return _mm256_min_ps(_mm256_max_ps(v, _mm256_set1_ps(lo)), _mm256_set1_ps(hi));
+	return _mm256_set1_ps(v);
+}
+
+static inline __m256 vec_min(__m256 a, __m256 b)
+{
+	return _mm256_min_ps(a, b);
+}
+
+static inline __m256 vec_max(__m256 a, __m256 b)
+{
+	return _mm256_max_ps(a, b);
 }
 
 #include "engine/kernels/x86/dw_lines_f32.h"

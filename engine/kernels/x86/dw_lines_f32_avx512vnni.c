@@ -34,10 +34,19 @@ static inline __m512 vec_fma(__m512 a, __m512 b, __m512 c)
 	return _mm512_fmadd_ps(a, b, c);
 }
 
-static inline __m512 vec_finish(__m512 v, __m512 scale, __m512 bias, float lo, float hi)
+static inline __m512 vec_set1(float v)
 {
-	v = _mm512_fmadd_ps(v, scale, bias);
-	return _mm512_min_ps(_mm512_max_ps(v, _mm512_set1_ps(lo)), _mm512_set1_ps(hi));
+	return _mm512_set1_ps(v);
+}
+
+static inline __m512 vec_min(__m512 a, __m512 b)
+{
+	return _mm512_min_ps(a, b);
+}
+
+static inline __m512 vec_max(__m512 a, __m512 b)
+{
+	return _mm512_max_ps(a, b);
 }
 
 #include "engine/kernels/x86/dw_lines_f32.h"

@@ -117,9 +117,10 @@ static inline void lines_run(const struct ne_lines_f32 *im, uint32_t c, const fl
 	down = end - mid > right - left;
 	for (int32_t oy = mid; oy < end && !down; oy++)
 		line_emit(im, c, x, y, y_stride, oy, left, right - left, false, run, args);
-	for (int32_t ox = 0; ox < im->ow; ox++)
-		if (down || ox < left || ox >= right)
-			line_emit(im, c, x, y, y_stride, mid, ox, end - mid, true, run, args);
+	for (int32_t ox = 0; ox < (down ? im->ow : left); ox++)
+		line_emit(im, c, x, y, y_stride, mid, ox, end - mid, true, run, args);
+	for (int32_t ox = down ? im->ow : right; ox < im->ow; ox++)
+		line_emit(im, c, x, y, y_stride, mid, ox, end - mid, true, run, args);
 	for (int32_t oy = end; oy < to; oy++)
 		lines_border_row(im, c, x, y, y_stride, oy, left, right, run, args);
 }
