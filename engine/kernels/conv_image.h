@@ -2,7 +2,8 @@
 /*
  * Convolution over whole rows of an image by register tiles, s8 (struct ne_conv_image_s8). Includes
  * as conv_tile.h does, with the same definitions, and tile_of(zero), an element of the panel. With
- * IMAGE_OWN_BLOCKS the includer brings image_blocks(), the tiles, itself.
+ * IMAGE_OWN_BLOCKS the includer brings image_blocks(), the tiles, itself. IMAGE_ADD is the kernel
+ * that does the sum behind a convolution, chunk by chunk, where tile_store() does not.
  *
  * Input rows are brought to scratch once, with their padding and in the form that the dot product
  * takes. After that a tile's pixels lie at constant distances from each other, and so do the runs
@@ -72,6 +73,17 @@ static void image_chunk(const tile_args *a, uint32_t first, uint32_t n)
 	image_blocks(a, scratch, first * (uint32_t)im->ow, n, (uint32_t)im->ow);
 }
 
+/* The sum of the chunk, which is still in the first cache. */
+static inline void image_sum(const tile_args *a, uint32_t p, uint32_t n)
+{
+#ifdef IMAGE_ADD
+	if (ne_adds_s8(&a->add))
+		ne_sum_s8(&a->add, a->y, (size_t)p * a->oc, (size_t)n * a->oc, IMAGE_ADD);
+#else
+	(void)a, (void)p, (void)n;
+#endif
+}
+
 static void image_conv(const tile_args *a)
 {
 	const bool flat = ne_image_flat(&a->im);
@@ -82,8 +94,10 @@ static void image_conv(const tile_args *a)
 			image_copy(a->scratch, &a->im, a->ic, a->x + (size_t)first * a->ic,
 				   (int32_t)n);
 			image_blocks(a, a->scratch, first, 1, n);
+			image_sum(a, first, n);
 		} else {
 			image_chunk(a, first, n);
+			image_sum(a, first * (uint32_t)a->im.ow, n * (uint32_t)a->im.ow);
 		}
 	}
 }

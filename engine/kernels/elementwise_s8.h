@@ -13,6 +13,9 @@ void NE_SET(add_s8)(const struct ne_add_s8 *arg)
 	const int8_t *a = v.a, *b = v.b;
 	int8_t *y = v.y;
 
+#ifndef __clang__
+#pragma GCC ivdep /* y may be a or b, but no part of them */
+#endif
 	for (size_t i = 0; i < v.n; i++) {
 		const float fb = ne_fma((float)(b[i] + 128), v.fb, v.fc);
 

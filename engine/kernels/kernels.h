@@ -125,6 +125,19 @@ static inline const float *ne_tap_f32(const float *x, int32_t ind, const float *
 	return ind < 0 ? pad : x + ind;
 }
 
+/* A convolution's sum @s by @add, over @n outputs from the @at'th of @y, which are written already. */
+static inline void ne_sum_s8(const struct ne_add_s8 *s, int8_t *y, size_t at, size_t n,
+			     void (*add)(const struct ne_add_s8 *))
+{
+	struct ne_add_s8 v = *s;
+
+	v.y = y + at;
+	v.n = n;
+	v.a = v.a ? v.a + at : v.y;
+	v.b = v.b ? v.b + at : v.y;
+	add(&v);
+}
+
 /* What negative values are multiplied by: 1 where nothing is to happen to them. */
 static inline float ne_slope_f32(const struct ne_conv_f32 *a)
 {

@@ -67,6 +67,18 @@ static inline bool ne_image_flat(const struct ne_image_rows *im)
 	return im->oh == 1 && im->rows == 1 && im->columns == im->ow && im->columns == im->w;
 }
 
+/* Both operands, and the result before the clamp, as unsigned bytes (128 more): y =
+ * clamp(rne(fma(a + 128, fa, fma(b + 128, fb, fc))) - 128, lo, hi). This order, each fma rounded
+ * once, is ONNX Runtime's, so that sums of quantised models agree with it to the byte. y may be a
+ * or b. */
+struct ne_add_s8 {
+	const int8_t *a, *b;
+	int8_t *y;
+	size_t n;
+	float fa, fb, fc; /* fc: the zero points of all three */
+	int32_t lo, hi;
+};
+
 /* As conv_s8, with the same packing: "taps" are runs of contiguous elements of scratch, each
  * run_steps groups of kr long: a whole row of the window where its pixels have no gaps, else a
  * tap. run_offset[n_run]: elements from the window's first. */
@@ -83,13 +95,22 @@ struct ne_conv_image_s8 {
 	size_t w_run_stride, w_block_stride; /* bytes */
 	const int32_t *bias;                 /* as in ne_conv_s8 */
 	const float *mult;
-	bool wide; /* some |product| may be 2^31 or more */
+	bool wide; /* some |product|, or sum that follows, may be 2^31 or more, or no number */
 	int32_t zp, lo, hi;
 	uint32_t
 		way; /* of cutting the work into tiles, below conv_image_ways; the bytes are equal */
 	int8_t *y;   /* of row 0 */
 	size_t y_stride;
+	/* A sum that follows where a or b is set (ne_adds_s8()): the one that is NULL is the
+	 * convolution's result, the other is of row 0, dense as y is then (y_stride = oc), and apart
+	 * from it. y and n are not looked at. */
+	struct ne_add_s8 add;
 };
+
+static inline bool ne_adds_s8(const struct ne_add_s8 *v)
+{
+	return v->a || v->b;
+}
 
 /*
  * As conv_image_s8 where the dot product of u8 by s8 adds pairs in 16 bits that saturate: weights are
@@ -113,6 +134,7 @@ struct ne_conv_quads_s8 {
 	int32_t zp, lo, hi;
 	int8_t *y; /* of row 0 */
 	size_t y_stride;
+	struct ne_add_s8 add; /* as in ne_conv_image_s8 */
 };
 
 /*
@@ -244,17 +266,6 @@ struct ne_pool_f32 {
 	float lo, hi;
 	float *y;
 	size_t y_stride;
-};
-
-/* Both operands, and the result before the clamp, as unsigned bytes (128 more): y =
- * clamp(rne(fma(a + 128, fa, fma(b + 128, fb, fc))) - 128, lo, hi). This order, each fma rounded
- * once, is ONNX Runtime's, so that sums of quantised models agree with it to the byte. */
-struct ne_add_s8 {
-	const int8_t *a, *b;
-	int8_t *y;
-	size_t n;
-	float fa, fb, fc; /* fc: the zero points of all three */
-	int32_t lo, hi;
 };
 
 /*

@@ -133,25 +133,30 @@ static void run_outer(const struct ne_step *s, const struct ne_frame *f, uint32_
 	}
 }
 
-static void quantised_args(const struct ne_lower *lw, const struct ne_node *n,
-			   struct binary_args *c)
+/* f32 at each step, and one of the products fused: as ONNX Runtime works them out. */
+void ne_lower_add_s8(const struct ne_lower *lw, const struct ne_node *n, uint32_t y, int32_t act,
+		     struct ne_add_s8 *ret)
+{
+	struct ne_quant qa = ne_lower_quant(lw, n->in[0]), qb = ne_lower_quant(lw, n->in[1]);
+	struct ne_quant qy = ne_lower_quant(lw, y);
+	float za = (float)(qa.zero + 128), zb = (float)(qb.zero + 128);
+
+	ne_act_limits_s8(act, qy, &ret->lo, &ret->hi);
+	ret->fa = qa.scale / qy.scale;
+	ret->fb = qb.scale / qy.scale;
+	ret->fc = (float)(qy.zero + 128) - fmaf(ret->fa, za, ret->fb * zb);
+}
+
+static void mul_s8_args(const struct ne_lower *lw, const struct ne_node *n, struct binary_args *c)
 {
 	struct ne_quant qa = ne_lower_quant(lw, n->in[0]), qb = ne_lower_quant(lw, n->in[1]);
 	struct ne_quant qy = ne_lower_quant(lw, lw->y);
-	float za = (float)(qa.zero + 128), zb = (float)(qb.zero + 128);
 
 	c->za = qa.zero;
 	c->zb = qb.zero;
 	c->zp = qy.zero;
 	ne_act_limits_s8(lw->act, qy, &c->s8.lo, &c->s8.hi);
-	/* f32 at each step, and one of the products fused: as ONNX Runtime works them out */
-	if (c->mul) {
-		c->s8.fa = qa.scale * qb.scale / qy.scale;
-	} else {
-		c->s8.fa = qa.scale / qy.scale;
-		c->s8.fb = qb.scale / qy.scale;
-		c->s8.fc = (float)(qy.zero + 128) - fmaf(c->s8.fa, za, c->s8.fb * zb);
-	}
+	c->s8.fa = qa.scale * qb.scale / qy.scale;
 }
 
 NE_OP_LOWER(binary)
@@ -167,8 +172,10 @@ NE_OP_LOWER(binary)
 	if (f32) {
 		c.f32 = mul ? lw->k->mul_f32 : lw->k->add_f32;
 		ne_act_limits_f32(lw->act, &c.lo, &c.hi);
+	} else if (mul) {
+		mul_s8_args(lw, n, &c);
 	} else {
-		quantised_args(lw, n, &c);
+		ne_lower_add_s8(lw, n, lw->y, lw->act, &c.s8);
 	}
 	if (c.b.inner == elements && !c.b.in[0].spread && !c.b.in[1].spread)
 		return ne_lower_step(lw, run_flat, &c, sizeof(c), elements, 4096, elements * elem,

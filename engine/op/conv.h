@@ -24,7 +24,7 @@ struct ne_conv {
 
 /* Whether it is best worked out by conv_image_s8; sets packed_taps then. */
 bool ne_conv_as_image(const struct ne_lower *lw, struct ne_conv *c);
-/* The step; weights are packed. @magnitude: sums of |w| of each output channel. */
+/* The step, and the addition fused into it; weights are packed. @magnitude: sums of |w| of each output channel. */
 int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
 			const struct ne_channels_s8 *ch, const int64_t *magnitude);
 
@@ -35,6 +35,25 @@ void ne_conv_choose_chunk(struct ne_image_rows *im, size_t elem, uint32_t oc);
 /* Whether a sum times its factor may pass 2^31. */
 bool ne_conv_is_wide(const struct ne_conv *c, const struct ne_channels_s8 *ch,
 		     const int64_t *magnitude);
+
+/* The addition fused into the convolution (lw->add), where there is any. */
+struct ne_conv_sum {
+	bool any, first; /* first: the convolution's result is the first operand */
+	struct ne_ref other;
+};
+/* Its factors to *add and where its other operand is; *wide is set where it is so. Returns the tensor
+ * that the step writes. */
+uint32_t ne_conv_lower_sum(const struct ne_lower *lw, struct ne_add_s8 *add, bool *wide,
+			   struct ne_conv_sum *ret);
+
+static inline void ne_conv_bind_sum(const struct ne_conv_sum *s, const struct ne_frame *f,
+				    struct ne_add_s8 *add)
+{
+	if (!s->any)
+		return;
+	add->a = s->first ? NULL : ne_at(f, s->other);
+	add->b = s->first ? ne_at(f, s->other) : NULL;
+}
 
 /* What ne_pack_quads() gave. */
 struct ne_conv_quads {

@@ -2,6 +2,7 @@
 /* Convolutions over whole rows of an image, s8 (conv_image_s8 of kernels/table.h). */
 #include "engine/op/conv.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #define INPUT_BYTES  16384u /* of input rows at a time, at most */
@@ -12,6 +13,7 @@
 struct image_args {
 	struct ne_conv_image_s8 a;
 	struct ne_ref x, y;
+	struct ne_conv_sum sum;
 	void (*fn)(const struct ne_conv_image_s8 *a);
 };
 
@@ -22,6 +24,7 @@ static void run_image(const struct ne_step *s, const struct ne_frame *f, uint32_
 
 	a.x = ne_at(f, c->x);
 	a.y = ne_at(f, c->y);
+	ne_conv_bind_sum(&c->sum, f, &a.add);
 	a.scratch = f->scratch;
 	a.first = first;
 	a.n = n;
@@ -152,11 +155,29 @@ bool ne_conv_is_wide(const struct ne_conv *c, const struct ne_channels_s8 *ch,
 	return false;
 }
 
+uint32_t ne_conv_lower_sum(const struct ne_lower *lw, struct ne_add_s8 *add, bool *wide,
+			   struct ne_conv_sum *ret)
+{
+	const struct ne_node *n = lw->add.n;
+
+	*ret = (struct ne_conv_sum){.any = n};
+	if (!n)
+		return lw->y;
+	ret->first = n->in[0] == lw->y;
+	ret->other = lw->ref[n->in[ret->first ? 1 : 0]];
+	ne_lower_add_s8(lw, n, lw->add.y, lw->add.act, add);
+	*wide = *wide ||
+		!(255.0 * (fabs((double)add->fa) + fabs((double)add->fb)) + fabs((double)add->fc) <
+		  0x1p30);
+	return lw->add.y;
+}
+
 int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
 			const struct ne_channels_s8 *ch, const int64_t *magnitude)
 {
 	struct ne_quant qx = ne_lower_quant(lw, c->n->in[0]), qy = ne_lower_quant(lw, lw->y);
 	struct image_args s = {.fn = lw->k->conv_image_s8};
+	uint32_t y;
 	bool flat;
 
 	s.a = (struct ne_conv_image_s8){
@@ -178,10 +199,11 @@ int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
 	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
 	s.a.way = ne_tune_conv_image(&lw->tune, lw->k, &s.a);
 	s.x = lw->ref[c->n->in[0]];
-	s.y = lw->ref[lw->y];
+	y = ne_conv_lower_sum(lw, &s.a.add, &s.a.wide, &s.sum);
+	s.y = lw->ref[y];
 	flat = ne_image_flat(&s.a.im);
 	ne_lower_scratch(lw, ne_image_scratch(&s.a.im, flat, lw->k->conv_image_elem));
 	return ne_lower_step(lw, run_image, &s, sizeof(s),
 			     flat ? (size_t)s.a.im.ow : (size_t)s.a.im.oh, flat ? 24 : 1,
-			     (uint64_t)c->n_pix * c->taps * c->ic * c->oc, lw->y);
+			     (uint64_t)c->n_pix * c->taps * c->ic * c->oc, y);
 }

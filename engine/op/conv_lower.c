@@ -505,20 +505,38 @@ static int lower_typed(struct ne_lower *lw, struct ne_conv *c)
 	return s8 ? lower_s8(lw, c) : lower_f32(lw, c);
 }
 
-NE_OP_LOWER(conv)
+/* What the shapes of the level say of the convolution @n. */
+static int conv_of(const struct ne_lower *lw, const struct ne_node *n, struct ne_conv *ret)
 {
-	const struct ne_tensor *x = &lw->g->tensor[n->in[0]];
-	const struct ne_shape *ys = &lw->shape[lw->y];
-	struct ne_conv c = {.n = n, .groups = (uint32_t)n->attr.groups};
+	const struct ne_shape *ys = &lw->shape[n->out[0]];
+	const uint32_t taps = (uint32_t)n->attr.window.kh * (uint32_t)n->attr.window.kw;
+	struct ne_conv c = {.n = n, .groups = (uint32_t)n->attr.groups, .taps = taps};
 
 	NE_RETURN_IF(ne_image_of(n, &lw->shape[n->in[0]], &c.x, lw->err));
 	c.oh = ys->rank == 4 ? ys->dim[1] : 1;
 	c.ow = ys->dim[ys->rank - 2];
 	c.n_pix = (uint32_t)c.oh * (uint32_t)c.ow;
-	c.taps = (uint32_t)n->attr.window.kh * (uint32_t)n->attr.window.kw;
 	c.ic = (uint32_t)c.x.c / c.groups;
 	c.oc = (uint32_t)ne_shape_last(ys) / c.groups;
-	c.packed_taps = c.taps;
+	c.packed_taps = taps;
+	*ret = c;
+	return 0;
+}
+
+bool ne_conv_takes_add(const struct ne_lower *lw, const struct ne_node *n)
+{
+	struct ne_conv c;
+
+	return lw->g->tensor[n->in[0]].dtype == NE_S8 && !has_u8_weights(lw, n) &&
+	       conv_of(lw, n, &c) == 0 && ne_conv_as_image(lw, &c);
+}
+
+NE_OP_LOWER(conv)
+{
+	const struct ne_tensor *x = &lw->g->tensor[n->in[0]];
+	struct ne_conv c;
+
+	NE_RETURN_IF(conv_of(lw, n, &c));
 	if (x->dtype == NE_F32)
 		c.image = lw->k->conv_lines_f32 && c.groups == 1 && c.taps <= NE_LINES_TAPS;
 	else

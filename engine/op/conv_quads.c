@@ -12,6 +12,7 @@
 struct quads_args {
 	struct ne_conv_quads_s8 a;
 	struct ne_ref x, y;
+	struct ne_conv_sum sum;
 	void (*fn)(const struct ne_conv_quads_s8 *a);
 };
 
@@ -22,6 +23,7 @@ static void run_quads(const struct ne_step *s, const struct ne_frame *f, uint32_
 
 	a.x = ne_at(f, c->x);
 	a.y = ne_at(f, c->y);
+	ne_conv_bind_sum(&c->sum, f, &a.add);
 	a.scratch = f->scratch;
 	a.first = first;
 	a.n = n;
@@ -103,6 +105,7 @@ int ne_conv_lower_quads(struct ne_lower *lw, const struct ne_conv *c,
 	const struct ne_quant qx = ne_lower_quant(lw, c->n->in[0]), qy = ne_lower_quant(lw, lw->y);
 	const struct ne_conv_quads *q = lw->packed[c->n - lw->g->node].quads;
 	struct quads_args s = {.fn = lw->k->conv_quads_s8};
+	uint32_t y;
 	bool flat;
 
 	s.a = (struct ne_conv_quads_s8){
@@ -122,10 +125,11 @@ int ne_conv_lower_quads(struct ne_lower *lw, const struct ne_conv *c,
 	ne_conv_choose_chunk(&s.a.im, 1, c->oc);
 	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
 	s.x = lw->ref[c->n->in[0]];
-	s.y = lw->ref[lw->y];
+	y = ne_conv_lower_sum(lw, &s.a.add, &s.a.wide, &s.sum);
+	s.y = lw->ref[y];
 	flat = ne_image_flat(&s.a.im);
 	ne_lower_scratch(lw, ne_image_scratch(&s.a.im, flat, 1));
 	return ne_lower_step(lw, run_quads, &s, sizeof(s),
 			     flat ? (size_t)s.a.im.ow : (size_t)s.a.im.oh, flat ? 24 : 1,
-			     (uint64_t)c->n_pix * c->taps * c->ic * c->oc, lw->y);
+			     (uint64_t)c->n_pix * c->taps * c->ic * c->oc, y);
 }

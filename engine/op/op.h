@@ -86,6 +86,9 @@ int ne_window_output(const struct ne_node *n, const struct ne_image *x, int32_t 
 int ne_infer_same(const struct ne_graph *g, const struct ne_node *n, const struct ne_shape *in,
 		  struct ne_shape *ret, struct ne_error *err);
 
+/* Whether the convolution @n can do an addition of its result at this level (lw->add). */
+bool ne_conv_takes_add(const struct ne_lower *lw, const struct ne_node *n);
+
 /* ---- the table's entries, by file ---- */
 
 #define NE_OP_CHECK(name)                                                        \

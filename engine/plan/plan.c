@@ -21,7 +21,8 @@ struct entry {
 	uint32_t y; /* output, or the output of the relu fused into it */
 	int32_t act;
 	float slope, floor; /* of a leaky relu and a maximum fused into it */
-	bool fused;         /* an entry before does it: makes no step */
+	struct ne_fused_add add;
+	bool fused; /* an entry before does it: makes no step */
 };
 
 struct planner {
@@ -255,11 +256,41 @@ static void fuse_leaky(struct planner *p, struct entry *e, uint8_t *absorbed)
 	absorbed[r] = 1;
 }
 
+/*
+ * A sum of two s8 tensors of one shape is done by the convolution that makes the later one, if
+ * nothing else reads that: by then the other one is there. The two are in one segment, as above.
+ * @maker: [n_tensor] the entry that makes it, or NE_NONE.
+ */
+static void fuse_add(struct planner *p, struct entry *e, uint32_t *maker)
+{
+	const struct ne_node *n = &p->g->node[e->node];
+	const uint32_t a = n->in[0], b = n->in[1];
+	const uint32_t later = maker[a] == NE_NONE || (maker[b] != NE_NONE && maker[b] > maker[a])
+				       ? maker[b]
+				       : maker[a];
+	struct entry *conv;
+
+	if (later == NE_NONE || p->g->tensor[e->y].dtype != NE_S8)
+		return;
+	conv = &p->entry[later];
+	if (p->g->node[conv->node].op != NE_OP_CONV || conv->add.n || p->users[conv->y] != 1 ||
+	    (conv->y != a && conv->y != b) || p->g->tensor[a].data || p->g->tensor[b].data ||
+	    !ne_shape_equal(&p->shape[a], &p->shape[b]) ||
+	    !ne_conv_takes_add(p->lw, &p->g->node[conv->node]))
+		return;
+	conv->add = (struct ne_fused_add){n, e->y, e->act};
+	maker[e->y] = later;
+	e->fused = true;
+}
+
 static void fuse(struct planner *p)
 {
 	uint8_t *absorbed = p->placed; /* done with: every entry is placed */
+	uint32_t *maker = p->item_of;  /* not yet in use */
 
 	memset(absorbed, 0, p->g->n_node);
+	for (uint32_t t = 0; t < p->g->n_tensor; t++)
+		maker[t] = NE_NONE;
 	for (uint32_t i = 0; i < p->n_entry; i++) {
 		struct entry *e = &p->entry[i];
 		const struct ne_node *n = &p->g->node[e->node];
@@ -276,6 +307,12 @@ static void fuse(struct planner *p)
 		e->fused = e->fused || absorbed[e->node];
 		if (!e->fused)
 			fuse_leaky(p, e, absorbed);
+		if (e->fused)
+			continue;
+		for (uint32_t k = 0; k < n->n_out; k++)
+			maker[k ? n->out[k] : e->y] = i;
+		if (n->op == NE_OP_ADD)
+			fuse_add(p, e, maker);
 	}
 }
 
@@ -406,7 +443,10 @@ static void find_lifetimes(struct planner *p)
 		for (uint32_t k = 0; k < n->n_in; k++)
 			if (n->in[k] != NE_NONE)
 				touch(p, n->in[k], 2 * i);
-		touch(p, p->entry[i].y, 2 * i);
+		for (uint32_t k = 0; p->entry[i].add.n && k < 2; k++)
+			if (p->entry[i].add.n->in[k] != p->entry[i].y)
+				touch(p, p->entry[i].add.n->in[k], 2 * i);
+		touch(p, p->entry[i].add.n ? p->entry[i].add.y : p->entry[i].y, 2 * i);
 		for (uint32_t k = 1; k < n->n_out; k++)
 			touch(p, n->out[k], 2 * i);
 	}
@@ -523,6 +563,7 @@ static int lower_segment(struct planner *p, struct ne_segment s, struct ne_segme
 		lw->act = p->entry[i].act;
 		lw->slope = p->entry[i].slope;
 		lw->floor = p->entry[i].floor;
+		lw->add = p->entry[i].add;
 		NE_RETURN_IF(ne_op_info(n->op)->lower(lw, n));
 	}
 	ret->n = lw->n_step - ret->first;
@@ -593,13 +634,13 @@ static int build(struct planner *p, struct ne_plan *plan)
 
 	NE_RETURN_IF(order_nodes(p));
 	count_users(p);
+	level_shapes(p);
+	lw->shape = p->shape;
 	fuse(p);
 	share_memory(p);
-	level_shapes(p);
 	join_memory(p);
 	find_lifetimes(p);
 	NE_RETURN_IF(place_tensors(p, &plan->arena_bytes));
-	lw->shape = p->shape;
 	lw->ref = p->ref;
 	plan->depth = p->depth;
 	for (uint32_t e = 0; e <= p->depth; e++) {

@@ -153,6 +153,13 @@ struct ne_lower {
 	int32_t act;
 	/* f32 alone: negative values times this (0 = as they are), then no less than floor */
 	float slope, floor;
+	/* of a s8 convolution: the addition of its result (y, kept nowhere) that is fused, or
+	 * n = NULL */
+	struct ne_fused_add {
+		const struct ne_node *n;
+		uint32_t y; /* as above, of the sum */
+		int32_t act;
+	} add;
 };
 
 int ne_plan_build(struct ne_lower *lw, const struct ne_level *level, struct ne_plan *ret);
@@ -173,6 +180,10 @@ int ne_lower_no_memory(struct ne_lower *lw, const struct ne_node *n);
 /* How a tensor's s8 (or u8, s16) values stand for real ones at this level. */
 struct ne_quant ne_lower_quant(const struct ne_lower *lw, uint32_t tensor);
 bool ne_quant_equal(struct ne_quant a, struct ne_quant b);
+
+/* The factors and limits of the s8 addition @n to tensor @y with activation @act. */
+void ne_lower_add_s8(const struct ne_lower *lw, const struct ne_node *n, uint32_t y, int32_t act,
+		     struct ne_add_s8 *ret);
 
 /* Limits of the activation @act in f32, and in s8 of quantisation @q. */
 void ne_act_limits_f32(int32_t act, float *lo, float *hi);

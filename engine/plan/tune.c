@@ -142,6 +142,7 @@ uint32_t ne_tune_conv_image(struct ne_tune *t, const struct ne_kernels *k,
 	part.x = x = ne_alloc_aligned(x_bytes);
 	part.y = y = ne_alloc_aligned(y_bytes);
 	part.scratch = scratch = ne_alloc_aligned(s_bytes);
+	part.add = (struct ne_add_s8){0};
 	part.first = 0;
 	part.n = n;
 	if (x && y && scratch) {

@@ -145,6 +145,39 @@ static void draw_conv(struct check *c, struct shape *s, struct ne_conv_image_s8 
 	*ret_w = w;
 }
 
+/* A sum that follows, of outputs that are dense then. */
+static void draw_add(struct check *c, struct shape *s, struct ne_conv_image_s8 *a)
+{
+	const size_t n = (size_t)s->im.oh * (size_t)s->im.ow * s->oc;
+	int8_t *other = check_input(c, n, 1);
+	int32_t zp;
+
+	check_fill_s8(c, other, n);
+	s->y_stride = a->y_stride = s->oc;
+	a->add.fa = (float)check_range(c, 0, 4000) / 2000;
+	a->add.fb = (float)check_range(c, 0, 4000) / 2000;
+	if (check_one_in(c, 20)) { /* beyond what converts to integers; not a number */
+		a->add.fa *= check_one_in(c, 2) ? 1e30f : INFINITY;
+		a->wide = true;
+	}
+	check_draw_output(c, &zp, &a->add.lo, &a->add.hi);
+	a->add.fc = (float)(zp + 128) - 128 * a->add.fa - 128 * a->add.fb;
+	if (check_one_in(c, 2))
+		a->add.a = other;
+	else
+		a->add.b = other;
+}
+
+/* What the sum gives for output @i, where the convolution gives @q. */
+static int8_t added(const struct ne_add_s8 *v, size_t i, int8_t q)
+{
+	const int32_t a = v->a ? v->a[i] : q, b = v->b ? v->b[i] : q;
+
+	const float r = fmaf((float)(a + 128), v->fa, fmaf((float)(b + 128), v->fb, v->fc));
+
+	return isnan(r) ? (int8_t)v->lo : check_requantise(r, -128, v->lo, v->hi);
+}
+
 /* Sum of a window, wrapping as the kernels' do. */
 static uint32_t window(const struct ne_conv_image_s8 *a, const struct shape *s, int32_t shift,
 		       const int8_t *w, int32_t oy, int32_t ox, uint32_t o)
@@ -193,12 +226,16 @@ static void draw_want(struct check *c, const struct shape *s, struct ne_conv_ima
 	check_output(c, n_y, 1, &a->y, &want);
 	for (int32_t oy = 0; oy < s->im.oh; oy++)
 		for (int32_t ox = 0; ox < s->im.ow; ox++)
-			for (uint32_t o = 0; o < s->oc; o++)
-				want[((size_t)oy * (size_t)s->im.ow + (size_t)ox) * s->y_stride +
-				     o] = check_requantise((float)(int32_t)window(a, s, shift, w,
-										  oy, ox, o) *
-								   a->mult[o],
-							   a->zp, a->lo, a->hi);
+			for (uint32_t o = 0; o < s->oc; o++) {
+				const float v = (float)(int32_t)window(a, s, shift, w, oy, ox, o);
+				const int8_t q =
+					check_requantise(v * a->mult[o], a->zp, a->lo, a->hi);
+				const size_t at =
+					((size_t)oy * (size_t)s->im.ow + (size_t)ox) * s->y_stride +
+					o;
+
+				want[at] = ne_adds_s8(&a->add) ? added(&a->add, at, q) : q;
+			}
 }
 
 static bool run(struct check *c)
@@ -209,6 +246,8 @@ static bool run(struct check *c)
 
 	draw_shape(c, &s);
 	draw_conv(c, &s, &a, &w);
+	if (check_one_in(c, 3))
+		draw_add(c, &s, &a);
 	draw_want(c, &s, &a, c->k->conv_s8_shift, w);
 	in_pieces(c, &a);
 	free(w);
@@ -219,19 +258,21 @@ static const struct {
 	const char *label;
 	int32_t h, w, k, stride;
 	uint32_t ic, oc;
-	bool row_packed;
+	bool row_packed, adds;
 } layers[] = {
-	{"3x3/2 3>8, 96x96", 96, 96, 3, 2, 3, 8, true},
-	{"3x3 3>16, 32x32", 32, 32, 3, 1, 3, 16, true},
-	{"3x3 16>16, 32x32", 32, 32, 3, 1, 16, 16, false},
-	{"3x3 32>32, 16x16", 16, 16, 3, 1, 32, 32, false},
-	{"3x3 64>64, 8x8", 8, 8, 3, 1, 64, 64, false},
-	{"1x1 64>64, 125 px", 1, 125, 1, 1, 64, 64, false},
-	{"1x1 8>16, 2304 px", 1, 2304, 1, 1, 8, 16, false},
-	{"1x1 128>128, 36 px", 1, 36, 1, 1, 128, 128, false},
-	{"1x1 256>256, 9 px", 1, 9, 1, 1, 256, 256, false},
-	{"1x1 96>24, 3136 px", 1, 3136, 1, 1, 96, 24, false},
-	{"1x1 24>144, 3136 px", 1, 3136, 1, 1, 24, 144, false},
+	{"3x3/2 3>8, 96x96", 96, 96, 3, 2, 3, 8, true, false},
+	{"3x3 3>16, 32x32", 32, 32, 3, 1, 3, 16, true, false},
+	{"3x3 16>16, 32x32", 32, 32, 3, 1, 16, 16, false, false},
+	{"3x3 16>16 + y, 32x32", 32, 32, 3, 1, 16, 16, false, true},
+	{"3x3 32>32, 16x16", 16, 16, 3, 1, 32, 32, false, false},
+	{"3x3 64>64, 8x8", 8, 8, 3, 1, 64, 64, false, false},
+	{"1x1 64>64, 125 px", 1, 125, 1, 1, 64, 64, false, false},
+	{"1x1 8>16, 2304 px", 1, 2304, 1, 1, 8, 16, false, false},
+	{"1x1 128>128, 36 px", 1, 36, 1, 1, 128, 128, false, false},
+	{"1x1 256>256, 9 px", 1, 9, 1, 1, 256, 256, false, false},
+	{"1x1 96>24, 3136 px", 1, 3136, 1, 1, 96, 24, false, false},
+	{"1x1 96>24 + y, 3136 px", 1, 3136, 1, 1, 96, 24, false, true},
+	{"1x1 24>144, 3136 px", 1, 3136, 1, 1, 24, 144, false, false},
 };
 
 struct job {
@@ -279,6 +320,8 @@ static struct shape draw_layer(struct check *c, size_t i, struct ne_conv_image_s
 	if (s.im.h == 1)
 		s.im.chunk = 192;
 	draw_conv(c, &s, a, ret_w);
+	if (layers[i].adds)
+		draw_add(c, &s, a);
 	a->wide = false;
 	a->way = 0;
 	a->n = (uint32_t)(ne_image_flat(&s.im) ? s.im.ow : s.im.oh);
@@ -334,6 +377,7 @@ static struct ne_conv_quads_s8 quads_of(struct check *c, const struct shape *s,
 		.hi = a->hi,
 		.y = a->y,
 		.y_stride = a->y_stride,
+		.add = a->add,
 	};
 
 	q.im.pixel = s->ic;
@@ -371,6 +415,8 @@ static bool run_quads(struct check *c)
 	draw_conv(c, &s, &a, &w);
 	if (!check_one_in(c, 3))
 		draw_small(c, w, (size_t)s.packed_oc * (uint32_t)(s.kh * s.kw) * s.ic);
+	if (check_one_in(c, 3))
+		draw_add(c, &s, &a);
 	draw_want(c, &s, &a, 128, w);
 	q = quads_of(c, &s, &a, w);
 	all = (uint32_t)(ne_image_flat(&q.im) ? q.im.ow : q.im.oh);

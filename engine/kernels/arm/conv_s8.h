@@ -229,6 +229,9 @@ static void conv_image_s8(const struct ne_conv_image_s8 *a)
 			r.bytes = a->ic;
 			r.pixel = a->ic;
 			conv_rows(&conv, im, &r, first, 1, n);
+			if (ne_adds_s8(&a->add))
+				ne_sum_s8(&a->add, a->y, (size_t)first * a->oc, (size_t)n * a->oc,
+					  ne_add_s8_neon);
 		} else {
 			const int32_t top = (int32_t)first * im->sh - im->top;
 			const int32_t rows = (int32_t)(n - 1) * im->sh + im->rows;
@@ -239,6 +242,9 @@ static void conv_image_s8(const struct ne_conv_image_s8 *a)
 					fill_row(d + (size_t)y * (size_t)im->columns * im->pixel,
 						 im, a->ic, a->x, top + y);
 			conv_rows(&conv, im, &r, first * (uint32_t)im->ow, n, (uint32_t)im->ow);
+			if (ne_adds_s8(&a->add))
+				ne_sum_s8(&a->add, a->y, (size_t)first * (size_t)im->ow * a->oc,
+					  (size_t)n * (size_t)im->ow * a->oc, ne_add_s8_neon);
 		}
 	}
 }

@@ -11,6 +11,7 @@ static inline int16_t tile_of(int8_t zero)
 	return zero;
 }
 
+#define IMAGE_ADD ne_add_s8_avx2
 #include "engine/kernels/conv_image.h"
 
 void ne_conv_image_s8_avx2(const struct ne_conv_image_s8 *a)

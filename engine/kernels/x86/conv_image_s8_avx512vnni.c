@@ -4,6 +4,7 @@
 
 typedef struct ne_conv_image_s8 tile_args;
 #define TILE_IS_WIDE(a) ((a)->wide)
+#define TILE_ADDS(a)    ne_adds_s8(&(a)->add)
 #include "engine/kernels/x86/tile_s8_avx512.h"
 
 static inline uint8_t tile_of(int8_t zero)

@@ -11,6 +11,7 @@ static inline uint8_t tile_of(int8_t zero)
 	return (uint8_t)(zero + 128);
 }
 
+#define IMAGE_ADD ne_add_s8_avx2
 #include "engine/kernels/conv_image.h"
 
 void ne_conv_image_s8_avxvnni(const struct ne_conv_image_s8 *a)

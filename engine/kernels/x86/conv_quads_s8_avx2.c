@@ -25,6 +25,7 @@ static inline uint8_t tile_of(int8_t zero)
 }
 
 #define IMAGE_OWN_BLOCKS
+#define IMAGE_ADD ne_add_s8_avx2
 #include "engine/kernels/conv_image.h"
 
 #define MOST_PIXELS 12u /* of a tile */
