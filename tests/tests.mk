@@ -162,7 +162,7 @@ check-kmod-matrix:
 PEERS_SRC := $(call find_c,tests/bench/peers)
 XNNPACK_VERSION := $(shell dpkg-query -W -f '$${Version}' libxnnpack-dev 2>/dev/null)
 $(O)/obj/tests/bench/peers/%: NEAP_CPPFLAGS += -DXNNPACK_PACKAGE='"$(XNNPACK_VERSION)"'
-$(O)/tests/bench/peers: $(call obj,$(PEERS_SRC)) $(TOOL_LIB) $(ENGINE_LIB)
+$(O)/tests/bench/peers: $(call obj,$(PEERS_SRC) tests/unit/cut_model.c) $(TOOL_LIB) $(ENGINE_LIB)
 	@mkdir -p $(@D)
 	$(call say,LD,$@)
 	$(Q)$(link) $(TOOL_LIBS) -lXNNPACK -lpthreadpool -ldnnl -lgomp -ldl

@@ -22,6 +22,15 @@ struct ne_conv {
 	const struct ne_packed *packed;
 };
 
+/* Packs the weights, or finds them packed: sets c->packed. */
+int ne_conv_pack(struct ne_lower *lw, struct ne_conv *c);
+/* Weights as the graph has them: [groups][oc][taps][ic], one after another. */
+struct ne_conv_weights {
+	const void *data;
+	enum ne_dtype type;
+	uint32_t groups, oc, taps, ic;
+};
+
 /* Whether it is best worked out by conv_image_s8; sets packed_taps then. */
 bool ne_conv_as_image(const struct ne_lower *lw, struct ne_conv *c);
 /* The step, and the addition fused into it; weights are packed. @magnitude: sums of |w| of each output channel. */
@@ -62,8 +71,10 @@ struct ne_conv_quads {
 	const int8_t *w;
 };
 
-/* Packs c->packed for conv_quads_s8 where that is the best kernel for @c, an image; *ret tells. */
-int ne_conv_pack_quads(struct ne_lower *lw, const struct ne_conv *c, bool *ret);
+/* Packs @w, whose inputs are those of @c, for conv_quads_s8 where that is the best kernel for @c, an
+ * image: p->quads is set then, and else p->no_quads. */
+int ne_conv_pack_quads(struct ne_lower *lw, const struct ne_conv *c,
+		       const struct ne_conv_weights *w, struct ne_packed *p);
 /* The step, as ne_conv_lower_image(). */
 int ne_conv_lower_quads(struct ne_lower *lw, const struct ne_conv *c,
 			const struct ne_channels_s8 *ch, const int64_t *magnitude);

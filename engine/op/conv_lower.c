@@ -185,46 +185,6 @@ static void run_dense(const struct ne_step *s, const struct ne_frame *f, uint32_
 
 /* ---- building ---- */
 
-static int pack_weights(struct ne_lower *lw, struct ne_conv *c)
-{
-	const struct ne_tensor *w = &lw->g->tensor[c->n->in[1]];
-	struct ne_packed *p = &lw->packed[c->n - lw->g->node];
-	/* full width: levels use prefixes */
-	uint32_t oc = (uint32_t)w->shape.dim[0] / c->groups;
-	uint32_t ic = (uint32_t)ne_shape_last(&w->shape), taps = c->taps;
-	size_t per_group = (size_t)oc * taps * ic, group;
-	char *dst;
-
-	if (c->packed_taps != taps) { /* taps side by side count as channels of one */
-		ic *= taps / c->packed_taps;
-		taps = c->packed_taps;
-	}
-	c->packed = p;
-	if (p->w)
-		return 0;
-	group = w->dtype == NE_S8 ? ne_pack_conv_s8_bytes(lw->k, oc, taps, ic)
-				  : ne_pack_conv_f32_elements(lw->k, oc, taps, ic) * sizeof(float);
-	group = ne_round_up(group, NE_ALIGN);
-	if (group > NE_MAX_POOL_BYTES / c->groups)
-		return ne_lower_no_memory(lw, c->n);
-	dst = ne_pool_alloc(lw->pool, group * c->groups);
-	if (!dst)
-		return ne_lower_no_memory(lw, c->n);
-	for (uint32_t g = 0; g < c->groups; g++) {
-		if (w->dtype == NE_S8)
-			ne_pack_conv_s8(lw->k, (int8_t *)(dst + g * group),
-					(const int8_t *)w->data + g * per_group, oc, taps, ic,
-					&p->tap_stride, &p->block_stride);
-		else
-			ne_pack_conv_f32(lw->k, (float *)(void *)(dst + g * group),
-					 (const float *)w->data + g * per_group, oc, taps, ic,
-					 &p->tap_stride, &p->block_stride);
-	}
-	p->group_stride = w->dtype == NE_S8 ? group : group / sizeof(float);
-	p->w = dst;
-	return 0;
-}
-
 /* Sums of the active weights of each output channel, for the zero point's correction. */
 static int sum_weights(struct ne_lower *lw, struct ne_conv *c, int64_t **ret_sum,
 		       int64_t **ret_magnitude)
@@ -305,14 +265,12 @@ static int lower_s8(struct ne_lower *lw, struct ne_conv *c)
 	struct split split = split_of(c);
 	struct ne_channels_s8 ch;
 	int64_t *sum = NULL, *mag = NULL;
-	bool quads = false;
+	bool quads;
 	int8_t *pad;
 	int r;
 
-	if (c->image)
-		NE_RETURN_IF(ne_conv_pack_quads(lw, c, &quads));
-	if (!quads)
-		NE_RETURN_IF(pack_weights(lw, c));
+	NE_RETURN_IF(ne_conv_pack(lw, c));
+	quads = c->packed->quads;
 	NE_RETURN_IF(sum_weights(lw, c, &sum, &mag));
 	r = ne_lower_channels_s8(lw, c->n, c->oc * c->groups, sum, mag,
 				 quads ? 128 : lw->k->conv_s8_shift, c->oc, padded, &ch);
@@ -442,7 +400,7 @@ static int lower_f32(struct ne_lower *lw, struct ne_conv *c)
 	struct ne_channels_f32 ch;
 	float *pad;
 
-	NE_RETURN_IF(pack_weights(lw, c));
+	NE_RETURN_IF(ne_conv_pack(lw, c));
 	NE_RETURN_IF(ne_lower_channels_f32(lw, c->n, c->oc * c->groups, c->oc, padded, &ch));
 	if (c->image)
 		return lower_lines(lw, c, &ch);

@@ -6,9 +6,6 @@
 
 #include "engine/plan/pool.h"
 
-/* A quad takes about 0.7 of the time that conv_image_s8 needs for four inputs. */
-#define MOST_QUADS(inputs) ((inputs)*7 / 20)
-
 struct quads_args {
 	struct ne_conv_quads_s8 a;
 	struct ne_ref x, y;
@@ -49,11 +46,11 @@ static void runs_of(const struct ne_conv *c, uint32_t oc, int32_t *offset, struc
 				(y * w->dh * im.columns + x * w->dw) * (int32_t)c->ic;
 }
 
-/* At full size: levels use the first blocks. */
-static int pack(struct ne_lower *lw, const struct ne_conv *c, int32_t *offset, struct ne_packed *p)
+/* At full width: levels use the first blocks. */
+static int pack(struct ne_lower *lw, const struct ne_conv *c, const struct ne_conv_weights *w,
+		int32_t *offset, struct ne_packed *p)
 {
-	const struct ne_tensor *w = &lw->g->tensor[c->n->in[1]];
-	const uint32_t oc = (uint32_t)w->shape.dim[0], blocks = (oc + 7) / 8;
+	const uint32_t blocks = (w->oc + 7) / 8;
 	struct ne_quads_shape s;
 	struct {
 		struct ne_conv_quads head;
@@ -62,9 +59,9 @@ static int pack(struct ne_lower *lw, const struct ne_conv *c, int32_t *offset, s
 	size_t n, head;
 	int8_t *dst;
 
-	runs_of(c, oc, offset, &s);
+	runs_of(c, w->oc, offset, &s);
 	n = ne_pack_quads(&s, w->data, NULL, NULL, NULL);
-	p->no_quads = n > MOST_QUADS((size_t)blocks * s.runs * s.n);
+	p->no_quads = n > NE_MOST_QUADS((size_t)blocks * s.runs * s.n);
 	if (p->no_quads)
 		return 0;
 	head = ne_round_up(sizeof(*table) + (blocks + 1 + n) * sizeof(uint32_t), NE_ALIGN);
@@ -79,23 +76,16 @@ static int pack(struct ne_lower *lw, const struct ne_conv *c, int32_t *offset, s
 	return 0;
 }
 
-int ne_conv_pack_quads(struct ne_lower *lw, const struct ne_conv *c, bool *ret)
+int ne_conv_pack_quads(struct ne_lower *lw, const struct ne_conv *c,
+		       const struct ne_conv_weights *w, struct ne_packed *p)
 {
-	struct ne_packed *p = &lw->packed[c->n - lw->g->node];
-	int32_t *offset;
-	int r = 0;
+	int32_t *offset = calloc(c->taps, sizeof(*offset));
+	int r;
 
-	*ret = p->quads;
-	/* quads lie across the inputs, so that these must be the same at every level */
-	if (p->quads || p->no_quads || p->w || !lw->k->conv_quads_s8 ||
-	    lw->g->tensor[c->n->in[0]].group)
-		return 0;
-	offset = calloc(c->taps, sizeof(*offset));
 	if (!offset)
 		return ne_lower_no_memory(lw, c->n);
-	r = pack(lw, c, offset, p);
+	r = pack(lw, c, w, offset, p);
 	free(offset);
-	*ret = p->quads;
 	return r;
 }
 
@@ -103,7 +93,7 @@ int ne_conv_lower_quads(struct ne_lower *lw, const struct ne_conv *c,
 			const struct ne_channels_s8 *ch, const int64_t *magnitude)
 {
 	const struct ne_quant qx = ne_lower_quant(lw, c->n->in[0]), qy = ne_lower_quant(lw, lw->y);
-	const struct ne_conv_quads *q = lw->packed[c->n - lw->g->node].quads;
+	const struct ne_conv_quads *q = c->packed->quads;
 	struct quads_args s = {.fn = lw->k->conv_quads_s8};
 	uint32_t y;
 	bool flat;

@@ -121,7 +121,27 @@ struct ne_packed {
 	const void *w; /* NULL: not packed yet */
 	size_t tap_stride, block_stride, group_stride;
 	const struct ne_conv_quads *quads; /* instead of w, where conv_quads_s8 is the best */
-	bool no_quads;                     /* it is known not to be */
+	bool no_quads;                     /* it is known not to be, or levels need prefixes */
+};
+
+/* Quads of so many inputs take as long as conv_image_s8 does without: a quad takes about 0.7 of the
+ * time of four inputs. */
+#define NE_MOST_QUADS(inputs) ((inputs)*7 / 20)
+
+/*
+ * Copies of weights for levels that cut a layer's input: a prefix of the channels leaves gaps between
+ * the taps of a window, which costs such a level up to a fifth of its time; and quads lie across the
+ * inputs, so that no prefix of theirs will do. A copy has the first ic of the input channels and as
+ * many output channels as any level uses with them. It is made where the layer has more than one tap
+ * or may have quads, the cheapest copies first, as long as all of them together take at most
+ * NE_OWN_BYTES or an NE_OWN_SHARE'th of the weights of all layers, whichever is more.
+ */
+#define NE_OWN_BYTES ((size_t)256 << 10)
+#define NE_OWN_SHARE 8u
+struct ne_own {
+	uint32_t node, ic, oc;
+	size_t bytes; /* packed, at most */
+	struct ne_packed packed;
 };
 
 /* Items with lifetimes (positions, both ends included) get offsets; returns the arena's size. */
@@ -139,6 +159,8 @@ struct ne_lower {
 	const struct ne_kernels *k;
 	struct ne_pool *pool;
 	struct ne_packed *packed; /* [n_node] */
+	struct ne_own *own;       /* [n_own], by node and input channels */
+	uint32_t n_own;
 	struct ne_error *err;
 	const struct ne_state_slot *state; /* [n_state] */
 	const struct ne_shape *shape;      /* [n_tensor] at this level */
@@ -161,6 +183,11 @@ struct ne_lower {
 		int32_t act;
 	} add;
 };
+
+/* Sets own and n_own, and no_quads of packed; own is freed with free(). */
+int ne_own_choose(struct ne_lower *lw);
+/* The copy for @ic input channels of @n, or NULL where it has none. */
+struct ne_own *ne_own_of(const struct ne_lower *lw, const struct ne_node *n, uint32_t ic);
 
 int ne_plan_build(struct ne_lower *lw, const struct ne_level *level, struct ne_plan *ret);
 void ne_plan_done(struct ne_plan *p);

@@ -94,11 +94,12 @@ static int build_plans(struct ne_program *p, const struct ne_model *m, struct ne
 			      .tune = {NE_TUNE_NS},
 			      .state = p->state,
 			      .err = err};
-	int r = 0;
+	int r;
 
 	lw.packed = calloc(m->graph.n_node + 1u, sizeof(*lw.packed));
 	if (!lw.packed)
 		return ne_fail(err, ENOMEM, "out of memory building the program");
+	r = ne_own_choose(&lw);
 	for (uint32_t i = 0; i < m->n_level && r == 0; i++) {
 		lw.width = &m->width[m->level[i].width];
 		r = ne_plan_build(&lw, &m->level[i], &p->plan[i]);
@@ -108,6 +109,7 @@ static int build_plans(struct ne_program *p, const struct ne_model *m, struct ne
 		p->arena_bytes = NE_MAX(p->arena_bytes, p->plan[i].arena_bytes);
 	}
 	p->scratch_bytes = ne_round_up(lw.scratch_bytes, NE_ALIGN);
+	free(lw.own);
 	free(lw.packed);
 	return r;
 }

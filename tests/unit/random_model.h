@@ -22,9 +22,6 @@ struct ne_model *random_stateful_model(struct rng *r, const struct random_option
 /* One over 16 to 120 rows of axis 1: either hardly anything pads along it, or every window does. */
 struct ne_model *random_sliding_model(struct rng *r, const struct random_options *o);
 
-/* The level of @m as a model of its own: weights cut, one width, its exit alone. */
-struct ne_model *cut_model(const struct ne_model *m, uint32_t level);
-
 /* Random input values: @bytes as the engine takes them, and as doubles for the reference. */
 void random_input(struct rng *r, const struct ne_tensor *t, void **ret_bytes, double **ret_values);
 

@@ -12,6 +12,7 @@
 
 #include "engine/run/context.h"
 #include "engine/run/run.h"
+#include "tests/unit/cut_model.h"
 #include "tests/unit/random_model.h"
 
 #include <math.h>

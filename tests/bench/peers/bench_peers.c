@@ -3,7 +3,7 @@
  * neap beside what a user would pick instead, on the same models, interleaved:
  *
  *   peers --ort LIBRARY --json FILE NAME,PRECISION,MODEL.neap,MODEL.onnx[,OTHER.onnx] ...
- *   peers --nested MODEL.neap --nested-json FILE
+ *   peers --nested MODEL.neap|RECIPE.ini ... --nested-json FILE
  *
  * --quick: one thread and the best kernels only, and no memory. --samples N of each engine (600).
  *
@@ -13,7 +13,6 @@
  */
 #include "tests/bench/peers/measure.h"
 
-#include "engine/kernels/table.h"
 #include "engine/model/container.h"
 
 #include <getopt.h>
@@ -31,7 +30,8 @@ static const struct peer *const peers[N_PEERS] = {&peer_neap, &peer_onnxruntime,
 struct bench {
 	struct peer_case c[MAX_CASES];
 	uint32_t n_case, samples;
-	const char *json, *nested, *nested_json;
+	const char *json, *nested[MAX_CASES], *nested_json;
+	uint32_t n_nested;
 	bool quick; /* one thread, the best kernels */
 	cJSON *rows;
 	struct footprint footprint[MAX_CASES][N_PEERS];
@@ -74,8 +74,8 @@ static int parse(struct bench *b, int argc, char **argv)
 			onnxruntime_library(optarg);
 		else if (opt == 'j')
 			b->json = optarg;
-		else if (opt == 'l')
-			b->nested = optarg;
+		else if (opt == 'l' && b->n_nested < MAX_CASES)
+			b->nested[b->n_nested++] = optarg;
 		else if (opt == 'm')
 			b->nested_json = optarg;
 		else if (opt == 'q')
@@ -90,11 +90,11 @@ static int parse(struct bench *b, int argc, char **argv)
 			fprintf(stderr, "peers: %s\n", err.text);
 			return -EINVAL;
 		}
-	if (b->n_case || b->nested)
+	if (b->n_case || b->n_nested)
 		return 0;
 	fprintf(stderr, "usage: peers --ort LIBRARY --json FILE "
 			"NAME,PRECISION,NEAP,ONNX[,REFERENCE] ...\n"
-			"       peers --nested MODEL.neap --nested-json FILE\n");
+			"       peers --nested MODEL.neap|RECIPE.ini ... --nested-json FILE\n");
 	return -EINVAL;
 }
 
@@ -257,9 +257,6 @@ static int write_json(const cJSON *rows, const char *path)
 	return r;
 }
 
-/* Instruction sets that many machines have as their best. */
-static const char *const lesser[] = {"avx512vnni", "avx2"};
-
 static void bench_cases(struct bench *b)
 {
 	if (!b->quick) /* first: a process that has run peers has their memory */
@@ -272,13 +269,26 @@ static void bench_cases(struct bench *b)
 		if (b->quick)
 			continue;
 		bench_row(b, &b->c[i], NULL, 2);
-		for (size_t k = 0; k < NE_ARRAY_SIZE(lesser); k++) {
-			const unsigned flags = (unsigned)ne_cpu_parse(lesser[k]);
-
-			if (ne_cpu_detect() != flags && (ne_cpu_detect() & flags) == flags)
-				bench_row(b, &b->c[i], lesser[k], 1);
-		}
+		for (const char *const *cpu = lesser_sets; *cpu; cpu++)
+			if (has_more_than(*cpu))
+				bench_row(b, &b->c[i], *cpu, 1);
 	}
+}
+
+static int bench_nestings(const struct bench *b)
+{
+	cJSON *rows = cJSON_CreateArray();
+	struct ne_error err = {""};
+	int r = 0;
+
+	for (uint32_t i = 0; i < b->n_nested && r == 0; i++)
+		r = bench_nested(b->nested[i], b->samples, rows, &err);
+	if (r < 0)
+		fprintf(stderr, "peers: %s\n", err.text);
+	else if (b->nested_json)
+		r = write_json(rows, b->nested_json);
+	cJSON_Delete(rows);
+	return r;
 }
 
 int main(int argc, char **argv)
@@ -293,13 +303,8 @@ int main(int argc, char **argv)
 		bench_cases(&b);
 	if (b.n_case && b.json)
 		r = write_json(b.rows, b.json);
-	if (b.nested) {
-		cJSON *rows = bench_nested(b.nested, b.samples);
-
-		if (b.nested_json && r == 0)
-			r = write_json(rows, b.nested_json);
-		cJSON_Delete(rows);
-	}
+	if (b.n_nested && r == 0)
+		r = bench_nestings(&b);
 	if (b.mismatch)
 		fprintf(stderr, "peers: an output differs from ONNX Runtime's\n");
 	cJSON_Delete(b.rows);

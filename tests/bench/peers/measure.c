@@ -2,6 +2,7 @@
 /* Timing and memory; see measure.h. */
 #include "tests/bench/peers/measure.h"
 
+#include "engine/kernels/table.h"
 #include "engine/plan/plan.h"
 
 #include <stdio.h>
@@ -14,6 +15,15 @@
 #define SAMPLE_US 20.0  /* shorter runs are timed several at once: the clock takes 0.03 us */
 #define BURST     20    /* samples of one engine before the next has its turn */
 #define WARM_US   200.0 /* of each burst, not counted: its code and weights come back */
+
+const char *const lesser_sets[] = {"avx512vnni", "avx2", NULL};
+
+bool has_more_than(const char *cpu)
+{
+	const unsigned flags = (unsigned)ne_cpu_parse(cpu);
+
+	return ne_cpu_detect() != flags && (ne_cpu_detect() & flags) == flags;
+}
 
 double now_us(void)
 {

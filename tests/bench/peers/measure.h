@@ -38,7 +38,12 @@ struct footprint footprint_of(const struct peer *peer, const struct peer_case *c
 size_t neap_bytes(const struct ne_model *m);
 const char *neap_cpu(const struct peer_run *r);
 
-/* nested.c: an array with a row for each level of the model file. */
-cJSON *bench_nested(const char *file, uint32_t samples);
+/* Instruction sets that many machines have as their best, where this one has more; NULL ends them. */
+extern const char *const lesser_sets[];
+bool has_more_than(const char *cpu);
+
+/* nested.c: adds a row for each level of @file and each instruction set: a model, or a recipe, of
+ * which the network is built untrained in f32. -EIO where an answer is not that of the shape alone. */
+int bench_nested(const char *file, uint32_t samples, cJSON *rows, struct ne_error *err);
 
 #endif
