@@ -13,7 +13,9 @@
 #include <string.h>
 #include <time.h>
 
-#define ROUNDS     3
+#define ROUNDS     2
+#define RUNS       2 /* of a way, in a round */
+#define MOST_WAYS  16u
 #define PART_MACS  1000000u /* of a layer: 2 to 10 microseconds */
 #define MOST_BYTES ((size_t)4 << 20)
 #define BETTER     0.96 /* of the time of way 0: less is noise */
@@ -97,21 +99,26 @@ static uint32_t part_of(const struct ne_conv_image_s8 *a, const struct ne_kernel
 	return (uint32_t)NE_MIN(n, NE_MIN(all, a->im.chunk));
 }
 
-/* Runs ways 0 to @ways - 1 of @a and returns the best one. */
+/*
+ * Runs ways 0 to @ways - 1 of @a and returns the best one. Each runs a few times on end in a round:
+ * what a unit that lay idle takes to start, as that of tiles does, is no part of a layer among others
+ * like it.
+ */
 static uint32_t measure(const struct ne_kernels *k, struct ne_conv_image_s8 *a, uint32_t ways)
 {
-	int64_t best[16], from, took;
+	int64_t best[MOST_WAYS], from, took;
 	uint32_t choice = 0;
 
-	for (uint32_t round = 0; round <= ROUNDS; round++)
-		for (a->way = 0; a->way < ways; a->way++) {
-			from = now_ns();
-			k->conv_image_s8(a);
-			took = now_ns() - from;
-			if (round < 2) /* the first one only warms */
-				best[a->way] = took;
-			best[a->way] = NE_MIN(best[a->way], took);
-		}
+	for (uint32_t i = 0; i < ways; i++)
+		best[i] = INT64_MAX;
+	for (uint32_t round = 0; round < ROUNDS; round++)
+		for (a->way = 0; a->way < ways; a->way++)
+			for (uint32_t run = 0; run < RUNS; run++) {
+				from = now_ns();
+				k->conv_image_s8(a);
+				took = now_ns() - from;
+				best[a->way] = NE_MIN(best[a->way], took);
+			}
 	for (uint32_t i = 1; i < ways; i++)
 		if ((double)best[i] < BETTER * (double)best[0] && best[i] < best[choice])
 			choice = i;
@@ -129,7 +136,7 @@ uint32_t ne_tune_conv_image(struct ne_tune *t, const struct ne_kernels *k,
 	const size_t y_bytes = (size_t)n * (flat ? 1 : (size_t)a->im.ow) * a->y_stride;
 	const size_t s_bytes = ne_image_scratch(&a->im, flat, k->conv_image_elem);
 	/* more blocks in a tile than there are is the same again */
-	const uint32_t ways = NE_MIN(NE_MIN(k->conv_image_ways, 16u), blocks + 2);
+	const uint32_t ways = NE_MIN(NE_MIN(k->conv_image_ways, MOST_WAYS), blocks + 2);
 	const struct shape shape = shape_of(k, a);
 	const int64_t start = now_ns();
 	struct ne_conv_image_s8 part = *a;

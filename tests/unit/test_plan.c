@@ -81,7 +81,8 @@ static void test_pool(void **state)
 	ne_pool_done(&p);
 }
 
-/* More levels of one width add steps, not weights: packed bytes grow by far less than double. */
+/* More levels of one width add steps, not weights: packed bytes grow by far less than double. What
+ * levels of several widths may add is in test_own.c: an eighth as well, or 256 KiB. */
 static void test_sharing(void **state)
 {
 	struct rng r = {23};

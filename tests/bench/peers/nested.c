@@ -3,8 +3,8 @@
  * What nesting costs: each level of a nested model beside a model that has that shape alone, the
  * level cut out and written as a container of its own. Both give the same answers; they take turns.
  *
- * A process has its luck with pages and with what was measured at loading. So each of several
- * processes loads both anew, the nested one first, and the medians of their medians count.
+ * A process has its luck with where memory lies and with what was measured at loading. So each of
+ * many processes loads both anew, the one or the other first, and the medians of their medians count.
  */
 #include "tests/bench/peers/measure.h"
 
@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define PROCESSES 11
+#define PROCESSES 20
 #define CLASSES   10 /* of an untrained network */
 
 /* What a process found. */
@@ -87,15 +87,16 @@ static bool same_answer(const struct peer_run *a, const struct peer_run *b)
 	return true;
 }
 
-static void measure_level(const struct peer_case c[2], const char *cpu, const void *in,
+/* @c: nested and alone; @first of them is loaded first and has the first turn. */
+static void measure_level(const struct peer_case c[2], int first, const char *cpu, const void *in,
 			  uint32_t samples, struct found *ret)
 {
-	struct lane l[2];
+	struct lane l[2], *nested = &l[first], *alone = &l[!first];
 
-	for (int i = 0; i < 2; i++)
-		lane_open(&l[i], &peer_neap, &c[i], cpu, 1, in);
+	lane_open(&l[0], &peer_neap, &c[first], cpu, 1, in);
+	lane_open(&l[1], &peer_neap, &c[!first], cpu, 1, in);
 	measure(l, 2, samples);
-	*ret = (struct found){.nested_us = l[0].median_us, .alone_us = l[1].median_us};
+	*ret = (struct found){.nested_us = nested->median_us, .alone_us = alone->median_us};
 	snprintf(ret->why, sizeof(ret->why), "%s", l[0].why[0] ? l[0].why : l[1].why);
 	if (!ret->why[0]) {
 		ret->same = same_answer(&l[0].run, &l[1].run);
@@ -105,7 +106,7 @@ static void measure_level(const struct peer_case c[2], const char *cpu, const vo
 	lane_close(&l[1]);
 }
 
-static int measure_in_child(const struct peer_case c[2], const char *cpu, const void *in,
+static int measure_in_child(const struct peer_case c[2], int first, const char *cpu, const void *in,
 			    uint32_t samples, struct found *ret, struct ne_error *err)
 {
 	bool whole = false;
@@ -117,7 +118,7 @@ static int measure_in_child(const struct peer_case c[2], const char *cpu, const 
 	fflush(stdout);
 	child = fork();
 	if (child == 0) {
-		measure_level(c, cpu, in, samples, ret);
+		measure_level(c, first, cpu, in, samples, ret);
 		_exit(write(fd[1], ret, sizeof(*ret)) != sizeof(*ret));
 	}
 	close(fd[1]);
@@ -138,6 +139,12 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static double median(double v[PROCESSES])
+{
+	qsort(v, PROCESSES, sizeof(*v), by_value);
+	return (v[(PROCESSES - 1) / 2] + v[PROCESSES / 2]) / 2;
+}
+
 static int measure_pair(const struct peer_case c[2], const char *cpu, uint32_t samples,
 			struct found *ret, struct ne_error *err)
 {
@@ -146,16 +153,14 @@ static int measure_pair(const struct peer_case c[2], const char *cpu, uint32_t s
 	int r = in ? 0 : ne_fail(err, ENOMEM, "out of memory");
 
 	for (int i = 0; i < PROCESSES && r == 0; i++) {
-		r = measure_in_child(c, cpu, in, samples / PROCESSES + 1, ret, err);
+		r = measure_in_child(c, i % 2, cpu, in, samples / PROCESSES + 1, ret, err);
 		nested[i] = ret->nested_us;
 		alone[i] = ret->alone_us;
 	}
 	free(in);
 	NE_RETURN_IF(r);
-	qsort(nested, PROCESSES, sizeof(double), by_value);
-	qsort(alone, PROCESSES, sizeof(double), by_value);
-	ret->nested_us = nested[PROCESSES / 2];
-	ret->alone_us = alone[PROCESSES / 2];
+	ret->nested_us = median(nested);
+	ret->alone_us = median(alone);
 	return 0;
 }
 
