@@ -72,9 +72,9 @@ struct ne_conv_quads {
 };
 
 /* Packs @w, whose inputs are those of @c, for conv_quads_s8 where that is the best kernel for @c, an
- * image: p->quads is set then, and else p->no_quads. */
+ * image, and takes at most @room bytes: p->quads is set then, and else p->no_quads. */
 int ne_conv_pack_quads(struct ne_lower *lw, const struct ne_conv *c,
-		       const struct ne_conv_weights *w, struct ne_packed *p);
+		       const struct ne_conv_weights *w, size_t room, struct ne_packed *p);
 /* The step, as ne_conv_lower_image(). */
 int ne_conv_lower_quads(struct ne_lower *lw, const struct ne_conv *c,
 			const struct ne_channels_s8 *ch, const int64_t *magnitude);

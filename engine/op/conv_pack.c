@@ -52,11 +52,26 @@ static void *prefix_of(const struct ne_tensor *w, uint32_t oc, uint32_t taps, ui
 	return prefix;
 }
 
+/* Quads may take more than a copy was counted with, as long as the budget has it. */
+static int pack_quads(struct ne_lower *lw, const struct ne_conv *c, const struct ne_conv_weights *w,
+		      struct ne_packed *p, const struct ne_own *own)
+{
+	const size_t room = own ? own->bytes + lw->own_left : SIZE_MAX;
+	const size_t before = lw->pool->bytes;
+	size_t took;
+
+	NE_RETURN_IF(ne_conv_pack_quads(lw, c, w, room, p));
+	took = lw->pool->bytes - before;
+	if (own && p->quads && took > own->bytes)
+		lw->own_left -= NE_MIN(took - own->bytes, lw->own_left);
+	return 0;
+}
+
 static int pack_either(struct ne_lower *lw, const struct ne_conv *c, struct ne_conv_weights *w,
-		       struct ne_packed *p)
+		       struct ne_packed *p, const struct ne_own *own)
 {
 	if (c->image && w->type == NE_S8 && lw->k->conv_quads_s8 && !p->no_quads)
-		NE_RETURN_IF(ne_conv_pack_quads(lw, c, w, p));
+		NE_RETURN_IF(pack_quads(lw, c, w, p, own));
 	if (p->quads)
 		return 0;
 	if (c->packed_taps != c->taps) { /* taps side by side count as channels of one */
@@ -88,7 +103,7 @@ int ne_conv_pack(struct ne_lower *lw, struct ne_conv *c)
 		if (!prefix)
 			return ne_lower_no_memory(lw, c->n);
 	}
-	r = pack_either(lw, c, &s, p);
+	r = pack_either(lw, c, &s, p, own);
 	free(prefix);
 	return r;
 }

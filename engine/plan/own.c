@@ -34,18 +34,11 @@ static int first_exits(const struct ne_graph *g, uint32_t *ret)
 	return r;
 }
 
-/* What a copy takes at most. */
 static size_t packed_bytes(const struct ne_kernels *k, const struct ne_tensor *w, uint32_t oc,
 			   uint32_t taps, uint32_t ic)
 {
-	const size_t blocks = (oc + 7) / 8, inputs = blocks * taps * ic;
-	size_t quads;
-
-	if (w->dtype != NE_S8)
-		return ne_pack_conv_f32_elements(k, oc, taps, ic) * sizeof(float);
-	quads = NE_MOST_QUADS(inputs) * (NE_QUAD_BYTES + sizeof(int32_t)) +
-		(blocks + NE_ALIGN) * sizeof(int32_t);
-	return NE_MAX(k->conv_quads_s8 ? quads : 0, ne_pack_conv_s8_bytes(k, oc, taps, ic));
+	return w->dtype == NE_S8 ? ne_pack_conv_s8_bytes(k, oc, taps, ic)
+				 : ne_pack_conv_f32_elements(k, oc, taps, ic) * sizeof(float);
 }
 
 /* A growing list. */
@@ -166,6 +159,7 @@ int ne_own_choose(struct ne_lower *lw)
 		qsort(l.own, n, sizeof(*l.own), by_place);
 	lw->own = l.own;
 	lw->n_own = n;
+	lw->own_left = left;
 	return 0;
 }
 

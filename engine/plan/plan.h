@@ -124,10 +124,6 @@ struct ne_packed {
 	bool no_quads;                     /* it is known not to be, or levels need prefixes */
 };
 
-/* Quads of so many inputs take as long as conv_image_s8 does without: a quad takes about 0.7 of the
- * time of four inputs. */
-#define NE_MOST_QUADS(inputs) ((inputs)*7 / 20)
-
 /*
  * Copies of weights for levels that cut a layer's input: a prefix of the channels leaves gaps between
  * the taps of a window, which costs such a level up to a fifth of its time; and quads lie across the
@@ -140,7 +136,7 @@ struct ne_packed {
 #define NE_OWN_SHARE 8u
 struct ne_own {
 	uint32_t node, ic, oc;
-	size_t bytes; /* packed, at most */
+	size_t bytes; /* packed */
 	struct ne_packed packed;
 };
 
@@ -161,6 +157,7 @@ struct ne_lower {
 	struct ne_packed *packed; /* [n_node] */
 	struct ne_own *own;       /* [n_own], by node and input channels */
 	uint32_t n_own;
+	size_t own_left; /* bytes that copies may still take where quads need more than their share */
 	struct ne_error *err;
 	const struct ne_state_slot *state; /* [n_state] */
 	const struct ne_shape *shape;      /* [n_tensor] at this level */
@@ -184,7 +181,7 @@ struct ne_lower {
 	} add;
 };
 
-/* Sets own and n_own, and no_quads of packed; own is freed with free(). */
+/* Sets own, n_own and own_left, and no_quads of packed; own is freed with free(). */
 int ne_own_choose(struct ne_lower *lw);
 /* The copy for @ic input channels of @n, or NULL where it has none. */
 struct ne_own *ne_own_of(const struct ne_lower *lw, const struct ne_node *n, uint32_t ic);

@@ -27,6 +27,7 @@ struct nest {
 	int32_t c[2];
 	uint32_t n_width;
 	int32_t active[4][2];
+	int32_t most; /* of the magnitude of s8 weights; 0: 127. Quads (AVX2) take small ones */
 };
 
 static uint32_t activation(struct ne_graph *g, enum ne_dtype type, int32_t c)
@@ -39,9 +40,12 @@ static uint32_t activation(struct ne_graph *g, enum ne_dtype type, int32_t c)
 	return t;
 }
 
-static uint32_t weights(struct ne_graph *g, struct rng *r, enum ne_dtype type, int32_t oc,
+static uint32_t weights(struct ne_graph *g, struct rng *r, const struct nest *o, int32_t oc,
 			int32_t ic)
 {
+	const enum ne_dtype type = o->type;
+	const int32_t most = o->most ? o->most : 127;
+
 	const struct ne_shape s = {.rank = 4, .dim = {oc, 3, 3, ic}};
 	const size_t n = ne_shape_elements(&s);
 	int8_t *data = ne_alloc_aligned(n * ne_dtype_size(type));
@@ -50,7 +54,7 @@ static uint32_t weights(struct ne_graph *g, struct rng *r, enum ne_dtype type, i
 	assert_non_null(data);
 	for (size_t i = 0; i < n; i++)
 		if (type == NE_S8)
-			data[i] = (int8_t)rng_between(r, -127, 127);
+			data[i] = (int8_t)rng_between(r, -most, most);
 		else
 			((float *)(void *)data)[i] = (float)rng_unit(r) / sqrtf((float)ic * 3);
 	t = (uint32_t)ne_graph_add_const(g, "w", type, &s, data);
@@ -62,12 +66,12 @@ static uint32_t weights(struct ne_graph *g, struct rng *r, enum ne_dtype type, i
 	return t;
 }
 
-static uint32_t conv(struct ne_graph *g, struct rng *r, uint32_t x, int32_t oc)
+static uint32_t conv(struct ne_graph *g, struct rng *r, const struct nest *o, uint32_t x,
+		     int32_t oc)
 {
 	const struct ne_attr a = {.groups = 1, .window = {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}};
-	const enum ne_dtype type = g->tensor[x].dtype;
-	const uint32_t w = weights(g, r, type, oc, g->tensor[x].shape.dim[3]);
-	const uint32_t y = activation(g, type, oc), in[2] = {x, w};
+	const uint32_t w = weights(g, r, o, oc, g->tensor[x].shape.dim[3]);
+	const uint32_t y = activation(g, o->type, oc), in[2] = {x, w};
 
 	assert_true(ne_graph_add_node(g, NE_OP_CONV, "conv", 2, in, 1, &y, &a) >= 0);
 	return y;
@@ -99,10 +103,10 @@ static struct ne_model *model_of(const struct nest *o)
 
 	ne_graph_add_input(g, t);
 	for (int i = 0; i < 2; i++) {
-		t = conv(g, &r, t, o->c[i]);
+		t = conv(g, &r, o, t, o->c[i]);
 		g->tensor[t].group = (uint32_t)ne_graph_add_group(g, o->c[i]);
 	}
-	t = conv(g, &r, t, OUTPUTS);
+	t = conv(g, &r, o, t, OUTPUTS);
 	ne_graph_add_exit(g, 1, &t);
 	add_widths(m, o);
 	if (ne_model_add_default_levels(m, &err) < 0 || ne_model_check(m, &err) < 0)
@@ -110,31 +114,41 @@ static struct ne_model *model_of(const struct nest *o)
 	return m;
 }
 
-static struct ne_program *program_of(const struct ne_model *m)
+/* @cpu: at most these kernels; NULL: the best that there are. */
+static struct ne_program *program_of(const struct ne_model *m, const char *cpu)
 {
+	const struct ne_program_options opt = {.cpu = cpu};
 	struct ne_program *p = NULL;
 	struct ne_error err = {""};
 
-	if (ne_program_new(m, NULL, &p, &err) < 0)
+	if (ne_program_new(m, &opt, &p, &err) < 0)
 		fail_msg("%s", err.text);
 	return p;
 }
 
-/* What is chosen for @m; freed with free(lw.own). */
+/* What is chosen for @m; freed with done(). */
 static struct ne_lower choice_of(const struct ne_model *m, const struct ne_kernels *k,
 				 struct ne_error *err)
 {
 	struct ne_lower lw = {.m = m, .g = &m->graph, .k = k, .err = err};
 
+	lw.packed = calloc(m->graph.n_node, sizeof(*lw.packed));
 	assert_int_equal(ne_own_choose(&lw), 0);
 	return lw;
 }
 
+static void done(struct ne_lower *lw)
+{
+	free(lw->own);
+	free(lw->packed);
+}
+
 /* ---- answers ---- */
 
-static void run(const struct ne_model *m, uint32_t level, const void *in, void *out)
+static void run(const struct ne_model *m, uint32_t level, const char *cpu, const void *in,
+		void *out)
 {
-	struct ne_program *p = program_of(m);
+	struct ne_program *p = program_of(m, cpu);
 	struct ne_context *c;
 
 	assert_int_equal(ne_context_new(p, 1, &c), 0);
@@ -143,7 +157,7 @@ static void run(const struct ne_model *m, uint32_t level, const void *in, void *
 	ne_program_free(p);
 }
 
-static void compare_levels(const struct nest *o)
+static void compare_levels(const struct nest *o, const char *cpu)
 {
 	static union {
 		int8_t s8[SIDE * SIDE * OUTPUTS];
@@ -160,8 +174,8 @@ static void compare_levels(const struct nest *o)
 	for (uint32_t l = 0; l < m->n_level; l++) {
 		struct ne_model *alone = cut_model(m, l);
 
-		run(m, l, &x, &a);
-		run(alone, 0, &x, &b);
+		run(m, l, cpu, &x, &a);
+		run(alone, 0, cpu, &x, &b);
 		for (int i = 0; i < SIDE * SIDE * OUTPUTS; i++)
 			if (o->type == NE_S8 ? a.s8[i] != b.s8[i]
 					     : !(fabsf(a.f32[i] - b.f32[i]) <= 1e-5f))
@@ -180,14 +194,18 @@ static void test_answers(void **state)
 		NE_S8, {288, 288}, 3, {{288, 288}, {200, 200}, {72, 72}}};
 	static const struct nest large = {NE_S8, {304, 304}, 2, {{304, 304}, {296, 296}}};
 	static const struct nest *const all[] = {&small, &medium, &large};
+	static const char *const cpu[] = {NULL, "avx2", "c"};
 
 	(void)state;
-	for (size_t i = 0; i < NE_ARRAY_SIZE(all); i++) {
-		struct nest o = *all[i];
+	for (size_t i = 0; i < NE_ARRAY_SIZE(all) * NE_ARRAY_SIZE(cpu); i++) {
+		struct nest o = *all[i / NE_ARRAY_SIZE(cpu)];
+		const char *set = cpu[i % NE_ARRAY_SIZE(cpu)];
 
-		compare_levels(&o);
+		compare_levels(&o, set);
+		o.most = 25;
+		compare_levels(&o, set);
 		o.type = NE_F32;
-		compare_levels(&o);
+		compare_levels(&o, set);
 	}
 }
 
@@ -221,7 +239,7 @@ static void test_prefixes(void **state)
 	for (uint32_t i = 0; i < lw.n_own; i++)
 		assert_int_equal(lw.own[i].bytes,
 				 ne_pack_conv_s8_bytes(&k, lw.own[i].oc, 9, lw.own[i].ic));
-	free(lw.own);
+	done(&lw);
 	ne_model_free(m);
 }
 
@@ -248,7 +266,10 @@ static void test_cheapest(void **state)
 	assert_non_null(own_of(&lw, 1, 72));
 	assert_non_null(own_of(&lw, 1, 136));
 	assert_null(own_of(&lw, 1, 200));
-	free(lw.own);
+	assert_true(lw.packed[1].no_quads); /* levels use prefixes of the shared weights */
+	assert_false(lw.packed[2].no_quads);
+	assert_int_equal(sum + lw.own_left, NE_OWN_BYTES);
+	done(&lw);
 	ne_model_free(m);
 }
 
@@ -259,12 +280,12 @@ static size_t growth(const struct nest *o, size_t *ret_full)
 {
 	struct nest one = *o;
 	struct ne_model *m = model_of(o), *full;
-	struct ne_program *p = program_of(m), *q;
+	struct ne_program *p = program_of(m, NULL), *q;
 	size_t bytes;
 
 	one.n_width = 1;
 	full = model_of(&one);
-	q = program_of(full);
+	q = program_of(full, NULL);
 	*ret_full = ne_program_packed_bytes(q);
 	bytes = ne_program_packed_bytes(p) - *ret_full;
 	ne_program_free(p);
