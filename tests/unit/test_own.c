@@ -24,10 +24,10 @@
 /* What a model is made of: 3x3 convolutions of 4 to c[0], c[0] to c[1] and c[1] to OUTPUTS. */
 struct nest {
 	enum ne_dtype type;
+	int32_t most; /* magnitude of an s8 weight; quads (AVX2) take small ones */
 	int32_t c[2];
 	uint32_t n_width;
 	int32_t active[4][2];
-	int32_t most; /* of the magnitude of s8 weights; 0: 127. Quads (AVX2) take small ones */
 };
 
 static uint32_t activation(struct ne_graph *g, enum ne_dtype type, int32_t c)
@@ -44,7 +44,6 @@ static uint32_t weights(struct ne_graph *g, struct rng *r, const struct nest *o,
 			int32_t ic)
 {
 	const enum ne_dtype type = o->type;
-	const int32_t most = o->most ? o->most : 127;
 
 	const struct ne_shape s = {.rank = 4, .dim = {oc, 3, 3, ic}};
 	const size_t n = ne_shape_elements(&s);
@@ -54,7 +53,7 @@ static uint32_t weights(struct ne_graph *g, struct rng *r, const struct nest *o,
 	assert_non_null(data);
 	for (size_t i = 0; i < n; i++)
 		if (type == NE_S8)
-			data[i] = (int8_t)rng_between(r, -most, most);
+			data[i] = (int8_t)rng_between(r, -o->most, o->most);
 		else
 			((float *)(void *)data)[i] = (float)rng_unit(r) / sqrtf((float)ic * 3);
 	t = (uint32_t)ne_graph_add_const(g, "w", type, &s, data);
@@ -189,10 +188,10 @@ static void compare_levels(const struct nest *o, const char *cpu)
  * (large). */
 static void test_answers(void **state)
 {
-	static const struct nest small = {NE_S8, {40, 24}, 3, {{40, 24}, {24, 16}, {8, 8}}};
+	static const struct nest small = {NE_S8, 127, {40, 24}, 3, {{40, 24}, {24, 16}, {8, 8}}};
 	static const struct nest medium = {
-		NE_S8, {288, 288}, 3, {{288, 288}, {200, 200}, {72, 72}}};
-	static const struct nest large = {NE_S8, {304, 304}, 2, {{304, 304}, {296, 296}}};
+		NE_S8, 127, {288, 288}, 3, {{288, 288}, {200, 200}, {72, 72}}};
+	static const struct nest large = {NE_S8, 127, {304, 304}, 2, {{304, 304}, {296, 296}}};
 	static const struct nest *const all[] = {&small, &medium, &large};
 	static const char *const cpu[] = {NULL, "avx2", "c"};
 
@@ -220,7 +219,8 @@ static const struct ne_own *own_of(const struct ne_lower *lw, uint32_t node, uin
  * has there; none where the input is not cut. */
 static void test_prefixes(void **state)
 {
-	static const struct nest o = {NE_S8, {40, 24}, 4, {{40, 24}, {24, 24}, {24, 8}, {16, 8}}};
+	static const struct nest o = {
+		NE_S8, 127, {40, 24}, 4, {{40, 24}, {24, 24}, {24, 8}, {16, 8}}};
 	struct ne_model *m = model_of(&o);
 	struct ne_kernels k;
 	struct ne_error err = {""};
@@ -247,7 +247,7 @@ static void test_prefixes(void **state)
 static void test_cheapest(void **state)
 {
 	static const struct nest o = {
-		NE_S8, {288, 288}, 4, {{288, 288}, {200, 200}, {136, 136}, {72, 72}}};
+		NE_S8, 127, {288, 288}, 4, {{288, 288}, {200, 200}, {136, 136}, {72, 72}}};
 	struct ne_model *m = model_of(&o);
 	struct ne_kernels k;
 	struct ne_error err = {""};
@@ -302,7 +302,7 @@ static size_t growth(const struct nest *o, size_t *ret_full)
 static void test_large(void **state)
 {
 	static const struct nest o = {
-		NE_S8, {1024, 640}, 4, {{1024, 640}, {512, 320}, {256, 160}, {128, 80}}};
+		NE_S8, 127, {1024, 640}, 4, {{1024, 640}, {512, 320}, {256, 160}, {128, 80}}};
 	size_t full, more = growth(&o, &full);
 
 	(void)state;
@@ -315,7 +315,7 @@ static void test_large(void **state)
 static void test_small(void **state)
 {
 	static const struct nest o = {
-		NE_S8, {200, 200}, 4, {{200, 200}, {184, 184}, {168, 168}, {152, 152}}};
+		NE_S8, 127, {200, 200}, 4, {{200, 200}, {184, 184}, {168, 168}, {152, 152}}};
 	size_t full, more = growth(&o, &full);
 
 	(void)state;
@@ -326,8 +326,9 @@ static void test_small(void **state)
 /* Levels of equal prefixes share what they have of their own. */
 static void test_shared(void **state)
 {
-	static const struct nest two = {NE_S8, {128, 128}, 2, {{128, 128}, {64, 64}}};
-	static const struct nest three = {NE_S8, {128, 128}, 3, {{128, 128}, {64, 64}, {64, 64}}};
+	static const struct nest two = {NE_S8, 127, {128, 128}, 2, {{128, 128}, {64, 64}}};
+	static const struct nest three = {
+		NE_S8, 127, {128, 128}, 3, {{128, 128}, {64, 64}, {64, 64}}};
 	size_t full, once = growth(&two, &full), again = growth(&three, &full);
 
 	(void)state;
