@@ -34,6 +34,16 @@ static inline __m256 vec_twice(const float *p)
 	return _mm256_broadcast_ps((const __m128 *)(const void *)p);
 }
 
+static inline __m256 vec_low(const float *p)
+{
+	return _mm256_zextps128_ps256(_mm_loadu_ps(p));
+}
+
+static inline __m256 vec_high(const float *p)
+{
+	return _mm256_insertf128_ps(_mm256_setzero_ps(), _mm_loadu_ps(p + 4), 1);
+}
+
 static inline __m256 vec_fma(__m256 a, __m256 b, __m256 c)
 {
 	return _mm256_fmadd_ps(a, b, c);

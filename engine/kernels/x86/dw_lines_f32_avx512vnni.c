@@ -29,9 +29,20 @@ static inline __m512 vec_twice(const float *p)
 	return _mm512_broadcast_f32x8(_mm256_loadu_ps(p));
 }
 
+static inline __m512 vec_low(const float *p)
+{
+	return _mm512_maskz_loadu_ps(0x00ff, p);
+}
+
+static inline __m512 vec_high(const float *p)
+{
+	return _mm512_maskz_loadu_ps(0xff00, p);
+}
+
 static inline __m512 vec_fma(__m512 a, __m512 b, __m512 c)
 {
-	return _mm512_fmadd_ps(a, b, c);
+	__asm__("vfmadd231ps %1, %2, %0" : "+v"(c) : "v"(a), "v"(b));
+	return c;
 }
 
 static inline __m512 vec_set1(float v)
