@@ -59,6 +59,8 @@ static void draw_shape(struct check *c, struct shape *s, bool depthwise)
 	if (depthwise && check_one_in(c, 3)) /* half a vector: two pixels at once */
 		s->ic = check_one_in(c, 2) ? 8 : 4;
 	s->oc = depthwise ? s->ic : check_count(c, 100);
+	if (!depthwise && check_one_in(c, 4)) /* half a vector: two inputs at once */
+		s->oc = check_one_in(c, 2) ? 8 : check_range(c, 1, 7);
 	s->packed_ic = s->ic + (check_one_in(c, 2) ? 0 : check_range(c, 1, 20));
 	s->packed_oc = s->oc + (check_one_in(c, 2) ? 0 : check_range(c, 1, 40));
 	s->y_stride = s->oc + (check_one_in(c, 2) ? 0 : check_range(c, 1, 20));
