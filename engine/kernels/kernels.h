@@ -37,6 +37,7 @@
 	void ne_lut_s8_##set(int8_t *y, const int8_t *x, size_t n, const int8_t table[256]);       \
 	void ne_interleave_8_##set(int8_t *y, const int8_t *x, uint32_t planes, size_t plane,      \
 				   size_t n);                                                      \
+	void ne_rans32_##set(struct ne_rans32 *a);                                                 \
 	void ne_sums_s8_##set(struct ne_sums *s, const int8_t *x, size_t n);                       \
 	void ne_quantise_s8_##set(int8_t *y, const float *x, size_t n, float inv_scale,            \
 				  int32_t zp, int32_t lo, int32_t hi);                             \

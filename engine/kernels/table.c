@@ -26,6 +26,7 @@ void ne_kernels_init(struct ne_kernels *k, unsigned flags)
 		.lut_s8 = ne_lut_s8_c,
 		.interleave_8 = ne_interleave_8_c,
 		.sums_s8 = ne_sums_s8_c,
+		.rans32 = ne_rans32_c,
 		.quantise_s8 = ne_quantise_s8_c,
 		.dequantise_s8 = ne_dequantise_s8_c,
 		.mel_f32 = ne_mel_f32_c,

@@ -296,6 +296,25 @@ struct ne_mel_f32 {
 	float *y;    /* [bins][NE_MEL_LANES] */
 };
 
+/*
+ * Rounds of interleaved rANS (docs/container.md, section 8): value i of a round from state i. A state
+ * below NE_RANS32_LOW takes the next word, states in their order. Any state and any words do: what is
+ * wrong comes out as wrong values.
+ */
+#define NE_RANS32     32u /* states */
+#define NE_RANS32_LOW (1u << 16)
+struct ne_rans32 {
+	/* [1 << bits] of the symbol in bits 0 to 7, its frequency less 1 in 8 to 19, and the slot's
+	 * place among the symbol's in 20 to 31 */
+	const uint32_t *slot;
+	uint32_t bits; /* 12 or 13 */
+	uint32_t state[NE_RANS32];
+	const uint8_t *word; /* 2 bytes each, the lower first */
+	size_t words;        /* that are left */
+	int8_t *y;
+	size_t n; /* values that are left */
+};
+
 /* Of weights, added up. */
 struct ne_sums {
 	int64_t sum, magnitude; /* magnitude: of the values without their signs */
@@ -335,6 +354,8 @@ struct ne_kernels {
 
 	/* Adds n values at x to what s holds already; n may be 0. */
 	void (*sums_s8)(struct ne_sums *s, const int8_t *x, size_t n);
+	/* Works off rounds, and moves a on, while 32 values and 32 words are left. */
+	void (*rans32)(struct ne_rans32 *a);
 
 	/* ---- from here on NULL where a set has none ---- */
 

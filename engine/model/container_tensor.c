@@ -8,11 +8,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/kernels/table.h"
 #include "engine/model/container_sections.h"
 #include "engine/model/rans.h"
 
 /* Below this many values a table cannot pay. */
 #define RANS_LEAST 64u
+/* Interleaving is taken where it makes the payload larger by no more than this share. */
+#define RANS32_PRICE(bytes) ((bytes) / 128)
 
 static enum ne_dtype encoding_dtype(unsigned encoding)
 {
@@ -22,6 +25,7 @@ static enum ne_dtype encoding_dtype(unsigned encoding)
 		return NE_F32;
 	case NEAP_ENC_S8:
 	case NEAP_ENC_S8_RANS:
+	case NEAP_ENC_S8_RANS32:
 		return NE_S8;
 	case NEAP_ENC_S16:
 		return NE_S16;
@@ -109,18 +113,36 @@ static int scales_read(struct ne_reader *r, struct ne_tensor *t, uint32_t id)
 	return 0;
 }
 
-static int payload_read(struct ne_reader *r, struct ne_rans_tables *tables, struct ne_tensor *t,
-			uint32_t id, unsigned encoding)
+/* What reading entropy-coded tensors takes from one to the next. */
+struct coder {
+	struct ne_rans_tables tables;
+	struct ne_kernels k;
+};
+
+static int coded_read(const struct ne_reader *r, struct coder *c, struct ne_tensor *t,
+		      const uint8_t *src, size_t bytes, uint32_t id, unsigned encoding)
 {
-	size_t n = ne_shape_elements(&t->shape);
+	const size_t n = ne_shape_elements(&t->shape);
 	struct ne_error why;
-	const uint8_t *src;
-	uint64_t bytes;
 	int e;
 
+	if (encoding == NEAP_ENC_S8_RANS)
+		e = ne_rans_decode(&c->tables, src, bytes, t->data, n, &why);
+	else
+		e = ne_rans32_decode(&c->tables, c->k.rans32, src, bytes, t->data, n, &why);
+	return e < 0 ? ne_rd_fail(r, -e, "tensor %u: %s", id, why.text) : 0;
+}
+
+static int payload_read(struct ne_reader *r, struct coder *c, struct ne_tensor *t, uint32_t id,
+			unsigned encoding)
+{
+	size_t n = ne_shape_elements(&t->shape);
+	const bool coded = encoding == NEAP_ENC_S8_RANS || encoding == NEAP_ENC_S8_RANS32;
+	const uint8_t *src;
+	uint64_t bytes;
+
 	NE_RETURN_IF(ne_rd_u64(r, SIZE_MAX, &bytes, "bytes of a payload"));
-	if (encoding != NEAP_ENC_S8_RANS &&
-	    bytes != n * (encoding == NEAP_ENC_F16 ? 2 : ne_dtype_size(t->dtype)))
+	if (!coded && bytes != n * (encoding == NEAP_ENC_F16 ? 2 : ne_dtype_size(t->dtype)))
 		return ne_rd_fail(r, EBADMSG, "tensor %u: %llu bytes for %zu values of encoding %u",
 				  id, (unsigned long long)bytes, n, encoding);
 	NE_RETURN_IF(ne_rd_align(r, payload_align((size_t)bytes)));
@@ -129,14 +151,11 @@ static int payload_read(struct ne_reader *r, struct ne_rans_tables *tables, stru
 	t->bytes = n * ne_dtype_size(t->dtype);
 	if (encoding == NEAP_ENC_F16)
 		return f16_read(r, t->data, src, n, id);
-	if (encoding != NEAP_ENC_S8_RANS)
-		return raw_read(r, t, src, n, id);
-	e = ne_rans_decode(tables, src, (size_t)bytes, t->data, n, &why);
-	return e < 0 ? ne_rd_fail(r, -e, "tensor %u: %s", id, why.text) : 0;
+	return coded ? coded_read(r, c, t, src, (size_t)bytes, id, encoding)
+		     : raw_read(r, t, src, n, id);
 }
 
-static int tensor_read(struct ne_reader *r, struct ne_rans_tables *tables, struct ne_tensor *t,
-		       uint32_t id)
+static int tensor_read(struct ne_reader *r, struct coder *c, struct ne_tensor *t, uint32_t id)
 {
 	uint8_t encoding;
 
@@ -149,19 +168,20 @@ static int tensor_read(struct ne_reader *r, struct ne_rans_tables *tables, struc
 		return ne_rd_fail(r, EBADMSG, "tensor %u: encoding %u cannot hold %s", id, encoding,
 				  ne_dtype_name(t->dtype));
 	NE_RETURN_IF(scales_read(r, t, id));
-	return payload_read(r, tables, t, id, encoding);
+	return payload_read(r, c, t, id, encoding);
 }
 
 int ne_section_tensors_read(struct ne_reader *r, struct ne_graph *g, const uint8_t *is_const)
 {
-	struct ne_rans_tables *tables;
+	struct coder *c;
 	int e = 0;
 
-	NE_RETURN_IF(ne_rd_alloc(r, 1, sizeof(*tables), &tables, "rANS tables"));
+	NE_RETURN_IF(ne_rd_alloc(r, 1, sizeof(*c), &c, "rANS tables"));
+	ne_kernels_init(&c->k, ne_cpu_select(NULL));
 	for (uint32_t i = 0; i < g->n_tensor && e == 0; i++)
 		if (is_const[i])
-			e = tensor_read(r, tables, &g->tensor[i], i);
-	free(tables);
+			e = tensor_read(r, c, &g->tensor[i], i);
+	free(c);
 	return e < 0 ? e : ne_rd_end(r);
 }
 
@@ -183,6 +203,37 @@ static void f16_write(struct ne_writer *w, const float *v, size_t n)
 	}
 }
 
+/* An entropy-coded form of @t where one is smaller than its values; *ret NULL where none is. */
+static int coded_form(const struct ne_rans_tables *tables, const struct ne_tensor *t, uint8_t **ret,
+		      size_t *ret_bytes, unsigned *encoding)
+{
+	const size_t n = ne_shape_elements(&t->shape);
+	uint8_t *plain, *lanes;
+	size_t plain_bytes, lanes_bytes;
+
+	NE_RETURN_IF(ne_rans_encode(tables, t->data, n, &plain, &plain_bytes));
+	if (ne_rans32_encode(tables, plain, plain_bytes, t->data, n, &lanes, &lanes_bytes) < 0) {
+		free(plain);
+		return -ENOMEM;
+	}
+	if (lanes_bytes <= plain_bytes + RANS32_PRICE(plain_bytes) && lanes_bytes < n) {
+		free(plain);
+		*encoding = NEAP_ENC_S8_RANS32;
+		*ret = lanes;
+		*ret_bytes = lanes_bytes;
+		return 0;
+	}
+	free(lanes);
+	if (plain_bytes < n) {
+		*encoding = NEAP_ENC_S8_RANS;
+		*ret = plain;
+		*ret_bytes = plain_bytes;
+		return 0;
+	}
+	free(plain);
+	return 0;
+}
+
 static int tensor_write(struct ne_writer *w, struct ne_rans_tables *tables,
 			const struct ne_tensor *t, unsigned flags)
 {
@@ -192,11 +243,8 @@ static int tensor_write(struct ne_writer *w, struct ne_rans_tables *tables,
 
 	if (t->dtype == NE_F32 && ne_packs_as_f16(t->data, n, flags))
 		encoding = NEAP_ENC_F16;
-	if (t->dtype == NE_S8 && flags & NE_PACK_RANS && n >= RANS_LEAST) {
-		NE_RETURN_IF(ne_rans_encode(tables, t->data, n, &coded, &coded_bytes));
-		if (coded_bytes < n)
-			encoding = NEAP_ENC_S8_RANS;
-	}
+	if (t->dtype == NE_S8 && flags & NE_PACK_RANS && n >= RANS_LEAST)
+		NE_RETURN_IF(coded_form(tables, t, &coded, &coded_bytes, &encoding));
 	ne_wr_u8(w, (uint8_t)encoding);
 	ne_wr_uv(w, t->n_scale);
 	/* a denormal scale, of a channel that is dead, is stored as zero */
@@ -204,7 +252,7 @@ static int tensor_write(struct ne_writer *w, struct ne_rans_tables *tables,
 		ne_wr_f32(w, t->scale[i] < FLT_MIN ? 0.0f : t->scale[i]);
 	if (encoding == NEAP_ENC_F16) {
 		f16_write(w, t->data, n);
-	} else if (encoding == NEAP_ENC_S8_RANS) {
+	} else if (coded) {
 		payload_write(w, coded, coded_bytes);
 		ne_rans_keep(tables, coded, coded_bytes);
 	} else {

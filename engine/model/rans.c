@@ -203,35 +203,42 @@ static int decode_values(const struct slots *s, const struct ne_rans_table *t, c
 	return 0;
 }
 
-int ne_rans_decode(struct ne_rans_tables *known, const uint8_t *data, size_t bytes, int8_t *dst,
-		   size_t n, struct ne_error *err)
+int ne_rans_table_take(struct ne_rans_tables *known, const uint8_t *data, size_t bytes,
+		       struct ne_rans_table *ret, size_t *ret_bytes, struct ne_error *err)
 {
-	struct ne_rans_table own;
-	const struct ne_rans_table *t = &own;
-	struct slots *slots;
-	size_t at = 1;
-	int r;
+	long used = 0;
 
 	if (bytes < 1)
 		return ne_fail(err, EBADMSG, "rANS stream: empty");
-	if (data[0] == 0) {
-		long used = ne_rans_table_parse(data + 1, bytes - 1, &own, err);
-
+	if (data[0] > known->n)
+		return ne_fail(err, EBADMSG, "rANS stream: table %u of %u", data[0], known->n);
+	if (data[0]) {
+		*ret = known->table[data[0] - 1];
+	} else {
+		used = ne_rans_table_parse(data + 1, bytes - 1, ret, err);
 		if (used < 0)
 			return (int)used;
-		at += (size_t)used;
 		if (known->n < NEAP_RANS_KEPT)
-			known->table[known->n++] = own;
-	} else if (data[0] <= known->n) {
-		t = &known->table[data[0] - 1];
-	} else {
-		return ne_fail(err, EBADMSG, "rANS stream: table %u of %u", data[0], known->n);
+			known->table[known->n++] = *ret;
 	}
+	*ret_bytes = 1 + (size_t)used;
+	return 0;
+}
+
+int ne_rans_decode(struct ne_rans_tables *known, const uint8_t *data, size_t bytes, int8_t *dst,
+		   size_t n, struct ne_error *err)
+{
+	struct ne_rans_table t;
+	struct slots *slots;
+	size_t at = 0;
+	int r;
+
+	NE_RETURN_IF(ne_rans_table_take(known, data, bytes, &t, &at, err));
 	slots = malloc(sizeof(*slots));
 	if (!slots)
 		return ne_fail(err, ENOMEM, "no memory for rANS slots");
-	slots_fill(slots, t);
-	r = decode_values(slots, t, data + at, bytes - at, dst, n, err);
+	slots_fill(slots, &t);
+	r = decode_values(slots, &t, data + at, bytes - at, dst, n, err);
 	free(slots);
 	return r;
 }

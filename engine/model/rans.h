@@ -25,6 +25,12 @@ struct ne_rans_tables {
 int ne_rans_decode(struct ne_rans_tables *known, const uint8_t *data, size_t bytes, int8_t *dst,
 		   size_t n, struct ne_error *err);
 
+/* The same of the interleaved form, with the kernel @rounds (engine/kernels/table.h). */
+struct ne_rans32;
+int ne_rans32_decode(struct ne_rans_tables *known, void (*rounds)(struct ne_rans32 *),
+		     const uint8_t *data, size_t bytes, int8_t *dst, size_t n,
+		     struct ne_error *err);
+
 /*
  * Encodes @n >= 1 values with an own table or one of the @known, whichever gives fewer bytes. *ret is
  * freed with free(). @known is unchanged: ne_rans_keep() adds what a caller decides to write.
@@ -32,12 +38,23 @@ int ne_rans_decode(struct ne_rans_tables *known, const uint8_t *data, size_t byt
 int ne_rans_encode(const struct ne_rans_tables *known, const int8_t *src, size_t n, uint8_t **ret,
 		   size_t *ret_bytes);
 
+/* The same values interleaved, under the table of their @coded form; *ret is freed with free(). */
+int ne_rans32_encode(const struct ne_rans_tables *known, const uint8_t *coded, size_t coded_bytes,
+		     const int8_t *src, size_t n, uint8_t **ret, size_t *ret_bytes);
+
 /* Adds the own table of an encoded tensor, if it has one and there is room. */
 void ne_rans_keep(struct ne_rans_tables *known, const uint8_t *data, size_t bytes);
 
 /* Parses the table at the start of @data; returns its bytes, or -EBADMSG. */
 long ne_rans_table_parse(const uint8_t *data, size_t bytes, struct ne_rans_table *ret,
 			 struct ne_error *err);
+
+/* The table that @data begins with or refers to, an own one remembered; *ret_bytes: what says so. */
+int ne_rans_table_take(struct ne_rans_tables *known, const uint8_t *data, size_t bytes,
+		       struct ne_rans_table *ret, size_t *ret_bytes, struct ne_error *err);
+
+/* Bits of the sum that the interleaved form's frequencies of @t have, and those by symbol + 128. */
+unsigned ne_rans32_frequencies(const struct ne_rans_table *t, uint16_t freq[256]);
 
 /* What a table consists of, before it becomes frequencies. */
 struct ne_rans_shape {

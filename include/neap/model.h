@@ -70,6 +70,7 @@ enum neap_encoding {
 	NEAP_ENC_S64 = 7,
 	NEAP_ENC_U8 = 8,
 	NEAP_ENC_BOOL = 9, /* a byte each, 0 or 1 */
+	NEAP_ENC_S8_RANS32 = 10,
 	NEAP_ENC_S4 = 16,
 	NEAP_ENC_CODEBOOK_HUFFMAN = 17,
 	NEAP_ENC_CODEBOOK_RANS = 18,
@@ -115,6 +116,12 @@ enum neap_tensor_flags {
 #define NEAP_RANS_LOW   (1u << 16)
 #define NEAP_RANS_Q_MAX 63u /* largest log weight of a table, in quarters of an octave */
 #define NEAP_RANS_KEPT  64u /* own tables that later tensors may refer to */
+
+/* Interleaved: 32 states in turn, frequencies that sum to 2^13, or 2^12 where one is over 2^12. */
+#define NEAP_RANS32_STATES   32u
+#define NEAP_RANS32_BITS     13u
+#define NEAP_RANS32_BITS_MIN 12u
+#define NEAP_RANS32_FREQ_MAX (1u << 12)
 
 struct neap_file_levels { /* starts the levels section */
 	uint32_t n_level;

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: MIT
-/* Any bytes as an entropy-coded tensor; and any bytes as values, coded and decoded again. */
+/* Any bytes as an entropy-coded tensor, plain and interleaved; and any bytes as values, coded and
+ * decoded again. */
 #include <string.h>
 
+#include "engine/kernels/table.h"
 #include "engine/model/rans.h"
 #include "tests/fuzz/fuzz.h"
 
 #define MAX_VALUES 4096u
+
+static struct ne_kernels kernels;
 
 static void decode(const uint8_t *data, size_t size)
 {
@@ -20,20 +24,29 @@ static void decode(const uint8_t *data, size_t size)
 	for (int round = 0; round < 2; round++) /* the second one knows the first one's table */
 		if (ne_rans_decode(&known, data + 2, size - 2, out, n, &err) < 0)
 			FUZZ_ASSERT(err.text[0]);
+	err.text[0] = 0;
+	if (ne_rans32_decode(&known, kernels.rans32, data + 2, size - 2, out, n, &err) < 0)
+		FUZZ_ASSERT(err.text[0]);
 }
 
 static void round_trip(const uint8_t *data, size_t size)
 {
 	static int8_t out[MAX_VALUES];
 	struct ne_rans_tables known = {0}, reader = {0};
-	size_t bytes, n = NE_MIN(size, MAX_VALUES);
-	uint8_t *coded;
+	size_t bytes, lanes_bytes, n = NE_MIN(size, MAX_VALUES);
+	uint8_t *coded, *lanes;
 
 	if (n == 0)
 		return;
 	FUZZ_ASSERT(ne_rans_encode(&known, (const int8_t *)data, n, &coded, &bytes) == 0);
 	FUZZ_ASSERT(ne_rans_decode(&reader, coded, bytes, out, n, NULL) == 0);
 	FUZZ_ASSERT(memcmp(out, data, n) == 0);
+	FUZZ_ASSERT(ne_rans32_encode(&known, coded, bytes, (const int8_t *)data, n, &lanes,
+				     &lanes_bytes) == 0);
+	FUZZ_ASSERT(ne_rans32_decode(&reader, kernels.rans32, lanes, lanes_bytes, out, n, NULL) ==
+		    0);
+	FUZZ_ASSERT(memcmp(out, data, n) == 0);
+	free(lanes);
 	free(coded);
 }
 
@@ -46,24 +59,34 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	return 0;
 }
 
+static void seed_write(char kind, char number, const uint8_t *coded, size_t bytes, size_t n)
+{
+	uint8_t seed[1024] = {(uint8_t)((n - 1) & 255u), (uint8_t)((n - 1) >> 8)};
+
+	FUZZ_ASSERT(bytes + 2 <= sizeof(seed));
+	memcpy(seed + 2, coded, bytes);
+	fuzz_seed_write((char[]){kind, number, 0}, seed, bytes + 2);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct ne_rans_tables none = {0};
+	uint8_t *coded, *lanes;
+	size_t bytes, lanes_bytes;
 	int8_t v[300];
-	uint8_t *coded, seed[1024];
-	size_t bytes;
 
 	(void)argc;
 	(void)argv;
+	ne_kernels_init(&kernels, ne_cpu_select(NULL));
 	for (int kind = 0; kind < 3; kind++) {
 		for (int i = 0; i < (int)sizeof(v); i++)
 			v[i] = (int8_t)(kind == 0 ? i * i % 17 - 8 : kind == 1 ? 16 * (i % 7) : i);
 		FUZZ_ASSERT(ne_rans_encode(&none, v, sizeof(v), &coded, &bytes) == 0);
-		seed[0] = (uint8_t)((sizeof(v) - 1) & 255u);
-		seed[1] = (sizeof(v) - 1) >> 8;
-		FUZZ_ASSERT(bytes + 2 <= sizeof(seed));
-		memcpy(seed + 2, coded, bytes);
-		fuzz_seed_write((char[]){'k', (char)('0' + kind), 0}, seed, bytes + 2);
+		FUZZ_ASSERT(ne_rans32_encode(&none, coded, bytes, v, sizeof(v), &lanes,
+					     &lanes_bytes) == 0);
+		seed_write('k', (char)('0' + kind), coded, bytes, sizeof(v));
+		seed_write('l', (char)('0' + kind), lanes, lanes_bytes, sizeof(v));
+		free(lanes);
 		free(coded);
 	}
 	return 0;

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "engine/kernels/table.h"
 #include "engine/model/rans.h"
 #include "tests/unit/container_models.h"
 
@@ -57,6 +58,38 @@ static double entropy_bytes(const int8_t *v, size_t n)
 	return bits / 8.0;
 }
 
+static void (*rounds(void))(struct ne_rans32 *)
+{
+	static struct ne_kernels k;
+
+	ne_kernels_init(&k, ne_cpu_select(NULL));
+	return k.rans32;
+}
+
+/* The interleaved form of what @coded holds: the same values, and tables as the plain form's. */
+static void round_trip_interleaved(const struct ne_rans_tables *known, const uint8_t *coded,
+				   size_t coded_bytes, const int8_t *v, size_t n)
+{
+	struct ne_rans_tables writer = *known, reader = *known;
+	int8_t *back = malloc(n);
+	struct ne_error err;
+	uint8_t *lanes;
+	size_t bytes;
+
+	assert_non_null(back);
+	assert_int_equal(ne_rans32_encode(known, coded, coded_bytes, v, n, &lanes, &bytes), 0);
+	/* 32 states for one, and coarser frequencies: at most 256 of 2^12 are 1 too many */
+	assert_true(bytes <= coded_bytes + 31 * 4 + n / 8);
+	if (ne_rans32_decode(&reader, rounds(), lanes, bytes, back, n, &err) < 0)
+		fail_msg("%s", err.text);
+	assert_memory_equal(v, back, n);
+	ne_rans_keep(&writer, lanes, bytes);
+	assert_int_equal(writer.n, reader.n);
+	assert_memory_equal(writer.table, reader.table, writer.n * sizeof(writer.table[0]));
+	free(lanes);
+	free(back);
+}
+
 static void round_trip(struct ne_rans_tables *known, const int8_t *v, size_t n, size_t *ret_bytes)
 {
 	/* the reader knows the tables that the writer knew */
@@ -70,6 +103,7 @@ static void round_trip(struct ne_rans_tables *known, const int8_t *v, size_t n, 
 	if (ne_rans_decode(&reader, coded, *ret_bytes, back, n, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_memory_equal(v, back, n);
+	round_trip_interleaved(known, coded, *ret_bytes, v, n);
 	ne_rans_keep(known, coded, *ret_bytes);
 	assert_int_equal(known->n, reader.n);
 	assert_memory_equal(known->table, reader.table, known->n * sizeof(known->table[0]));
@@ -79,7 +113,7 @@ static void round_trip(struct ne_rans_tables *known, const int8_t *v, size_t n, 
 
 static void test_round_trip(void **state)
 {
-	static const size_t size[] = {1, 2, 3, 63, 64, 1000, 4097, 20000};
+	static const size_t size[] = {1, 2, 3, 31, 63, 64, 1000, 4097, 20000};
 	struct test_random r = {7};
 	size_t bytes;
 
@@ -182,6 +216,30 @@ static void test_table_by_hand(void **state)
 	assert_int_equal(t.freq[126] + t.freq[130], 0);
 }
 
+/* Frequencies by hand from docs/container.md: 4096, 8192, 4096 of 2^14 at 2^13 are 1 + floor(4095 *
+ * 8189 / 16381) = 2048 twice; the rest is 4096, as much as 13 bits allow. More than that: 12 bits. */
+static void test_frequencies_by_hand(void **state)
+{
+	struct ne_rans_table t = {{0}};
+	uint16_t freq[256];
+
+	(void)state;
+	t.freq[127] = t.freq[129] = 4096;
+	t.freq[128] = 8192;
+	assert_int_equal(ne_rans32_frequencies(&t, freq), 13);
+	assert_int_equal(freq[127], 2048);
+	assert_int_equal(freq[128], 4096);
+	assert_int_equal(freq[129], 2048);
+	t.freq[128] = 8196;
+	t.freq[127] = 4092;
+	assert_int_equal(ne_rans32_frequencies(&t, freq), 12); /* 4098 of 2^13 */
+	assert_int_equal(freq[127] + freq[128] + freq[129], 1 << 12);
+	memset(&t, 0, sizeof(t));
+	t.freq[5] = NEAP_RANS_SUM;
+	assert_int_equal(ne_rans32_frequencies(&t, freq), 12);
+	assert_int_equal(freq[5], 1 << 12);
+}
+
 static void refused(const char *why, const uint8_t *data, size_t bytes, size_t n)
 {
 	struct ne_rans_tables known = {0};
@@ -220,6 +278,55 @@ static void test_hostile(void **state)
 	REFUSED("ends at value", 64, 0, 3 << 2, 0xff, 0x01, 0x48, 0x70, 0, 0, 1, 0);
 }
 
+/* A stream of the interleaved form and what can be wrong with it. */
+static void test_hostile_interleaved(void **state)
+{
+	struct ne_rans_tables none = {0};
+	struct test_random r = {23};
+	int8_t v[400], back[432];
+	uint8_t *coded, *lanes, *longer;
+	size_t coded_bytes, bytes, n = sizeof(v);
+	struct ne_error err = {""};
+	size_t refusals = 0;
+
+	(void)state;
+	for (size_t i = 0; i < n; i++)
+		v[i] = draw(&r, NORMAL_NARROW);
+	assert_int_equal(ne_rans_encode(&none, v, n, &coded, &coded_bytes), 0);
+	assert_int_equal(ne_rans32_encode(&none, coded, coded_bytes, v, n, &lanes, &bytes), 0);
+	longer = calloc(1, bytes + 2);
+	assert_non_null(longer);
+	memcpy(longer, lanes, bytes);
+	for (size_t i = 0; i < 8 * bytes; i++) {
+		struct ne_rans_tables known = {0};
+
+		longer[i / 8] ^= (uint8_t)(1u << i % 8);
+		refusals += ne_rans32_decode(&known, rounds(), longer, bytes, back, n, NULL) < 0;
+		longer[i / 8] ^= (uint8_t)(1u << i % 8);
+	}
+	assert_true(refusals > 4 * bytes);
+	for (size_t i = 0; i <= bytes + 2; i++) { /* cut anywhere, or longer */
+		struct ne_rans_tables known = {0};
+		uint8_t *part = malloc(i ? i : 1); /* so that reading on is seen */
+
+		assert_non_null(part);
+		memcpy(part, longer, i);
+		assert_int_equal(ne_rans32_decode(&known, rounds(), part, i, back, n, &err),
+				 i == bytes ? 0 : -EBADMSG);
+		free(part);
+	}
+	for (size_t more = 0; more <= 32; more += 32) { /* fewer values, or more, than there are */
+		struct ne_rans_tables known = {0};
+
+		assert_int_equal(
+			ne_rans32_decode(&known, rounds(), lanes, bytes, back, n - 1 + more, &err),
+			-EBADMSG);
+	}
+	free(longer);
+	free(lanes);
+	free(coded);
+}
+
 /* Any bit of a coded tensor flipped: read or refused, within bounds (the sanitizers watch). */
 static void test_flips(void **state)
 {
@@ -252,9 +359,14 @@ static void test_flips(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_round_trip),    cmocka_unit_test(test_size),
-		cmocka_unit_test(test_shared_table),  cmocka_unit_test(test_tables_are_bounded),
-		cmocka_unit_test(test_table_by_hand), cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_size),
+		cmocka_unit_test(test_shared_table),
+		cmocka_unit_test(test_tables_are_bounded),
+		cmocka_unit_test(test_table_by_hand),
+		cmocka_unit_test(test_hostile),
+		cmocka_unit_test(test_frequencies_by_hand),
+		cmocka_unit_test(test_hostile_interleaved),
 		cmocka_unit_test(test_flips),
 	};
 

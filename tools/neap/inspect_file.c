@@ -19,6 +19,8 @@ const char *file_encoding_name(unsigned encoding)
 		return "s8";
 	case NEAP_ENC_S8_RANS:
 		return "s8 rANS";
+	case NEAP_ENC_S8_RANS32:
+		return "s8 rANS, interleaved";
 	case NEAP_ENC_S16:
 		return "s16";
 	case NEAP_ENC_S32:

@@ -62,6 +62,7 @@ static void init_avx2(struct ne_kernels *k)
 	k->clamp_f32 = ne_clamp_f32_avx2;
 	k->hardswish_f32 = ne_hardswish_f32_avx2;
 	k->sums_s8 = ne_sums_s8_avx2;
+	k->rans32 = ne_rans32_avx2;
 	k->quantise_s8 = ne_quantise_s8_avx2;
 	k->dequantise_s8 = ne_dequantise_s8_avx2;
 	k->conv_f32_nr = 8;
@@ -107,6 +108,7 @@ static void init_avx512vnni(struct ne_kernels *k)
 	k->dw_f32 = ne_dw_f32_avx512vnni;
 	k->conv_lines_f32 = ne_conv_lines_f32_avx512vnni;
 	k->dense_s8 = ne_dense_s8_avx512vnni;
+	k->rans32 = ne_rans32_avx512vnni;
 	k->dw_lines_f32 = ne_dw_lines_f32_avx512vnni;
 	k->maxpool_f32 = ne_maxpool_f32_avx512vnni;
 	k->avgpool_f32 = ne_avgpool_f32_avx512vnni;
