@@ -86,6 +86,9 @@ enum ne_op {
 	/* x f32 [1,samples] or [1,samples,1], window [frame], filters [bins, fft / 2 + 1] -> f32
 	 * [1,frames,bins]: the filters' sums of |DFT|^2; of attr.mel hop, frame and fft */
 	NE_OP_SPECTRUM = 110,
+	/* x [N,H,W,C] interpolated to attr.slice.size[1] by [2]; attr.kind of enum ne_resize; f32, or s8
+	 * of one quantisation on both sides */
+	NE_OP_RESIZE = 111,
 	NE_OP_COUNT
 };
 
@@ -180,6 +183,10 @@ enum ne_reduce {
 	NE_REDUCE_ARGMIN_LAST,
 	NE_REDUCE_COUNT
 };
+
+/* Where place i of NE_OP_RESIZE lies, from in to out places: i * in / out; with corners
+ * i * (in - 1) / (out - 1); half a pixel: (i + 1/2) * in / out - 1/2. Bits, stored in files. */
+enum ne_resize { NE_RESIZE_CORNERS = 1, NE_RESIZE_HALF_PIXEL = 2 };
 
 enum ne_act { NE_ACT_NONE = 0, NE_ACT_RELU = 1, NE_ACT_RELU6 = 2 };
 

@@ -82,6 +82,8 @@ static const struct ne_op_info ops[NE_OP_COUNT] = {
 		       ne_recurrent_lower, .max_out = 2},
 	[NE_OP_SPECTRUM] = {"spectrum", 3, 3, ne_spectrum_check, ne_spectrum_infer, NULL,
 			    ne_spectrum_lower, false},
+	[NE_OP_RESIZE] = {"resize", 1, 1, ne_resize_check, ne_resize_infer, NULL, ne_resize_lower,
+			  false},
 	[NE_OP_LOGMEL] = {"logmel", 1, 1, ne_logmel_check, ne_logmel_infer, NULL, ne_logmel_lower,
 			  false},
 };

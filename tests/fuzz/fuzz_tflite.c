@@ -27,8 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
-	struct fbw seed[] = {tb_sample(), tb_sample_u8()};
-	static const char *const name[] = {"int8", "uint8"};
+	struct fbw seed[] = {tb_sample(), tb_sample_u8(), tb_sample_audio()};
+	static const char *const name[] = {"int8", "uint8", "audio"};
 
 	(void)argc;
 	(void)argv;

@@ -221,6 +221,55 @@ static void test_u8_weights(void **state)
 	fbw_free(&b);
 }
 
+/* Interpolation as ONNX's Resize, in its three ways to place pixels. */
+static void test_resize(void **state)
+{
+	(void)state;
+	for (int32_t form = 0; form < 3; form++) {
+		struct ne_attr attr = {.groups = 1, .kind = form};
+		float in[4 * 3 * 2], *a, *b;
+		struct ne_model *m, *back;
+		struct ne_graph g;
+		size_t n, n_back;
+
+		attr.slice.size[1] = 7;
+		attr.slice.size[2] = 5;
+		ne_graph_init(&g);
+		b_exit(&g, B_NODE(&g, NE_OP_RESIZE, &attr, b_input(&g, SHAPE(1, 4, 3, 2))));
+		m = model_of_graph(&g);
+		back = exported(m, 0, false);
+		for (size_t k = 0; k < NE_ARRAY_SIZE(in); k++)
+			in[k] = (float)((int)(k * 7 % 13) - 6) * 0.2f;
+		a = run_on(m, in, &n);
+		b = run_on(back, in, &n_back);
+		assert_int_equal(n, n_back);
+		assert_close(a, b, n, 1e-5f);
+		free(a);
+		free(b);
+		ne_model_free(back);
+		ne_model_free(m);
+		ne_graph_done(&g);
+	}
+}
+
+/* int16, transposed convolutions, SVDF: all of it is ONNX. */
+static void test_audio(void **state)
+{
+	struct fbw b = tb_sample_audio();
+	struct ne_model *m, *back;
+	struct ne_error err = {""};
+
+	(void)state;
+	if (tflite_import(b.data, b.n, &m, &err) < 0)
+		fail_msg("%s", err.text);
+	back = exported(m, 0, false);
+	assert_int_equal(back->graph.n_in, 2);
+	assert_int_equal(back->graph.exit[0].n_out, 2);
+	ne_model_free(back);
+	ne_model_free(m);
+	fbw_free(&b);
+}
+
 /* Element-wise operators behind a convolution, whose channels ONNX has first. */
 static void test_families(void **state)
 {
@@ -491,6 +540,7 @@ int main(void)
 		cmocka_unit_test(test_every_level),   cmocka_unit_test(test_channels_first),
 		cmocka_unit_test(test_shipped_model), cmocka_unit_test(test_integers),
 		cmocka_unit_test(test_u8_weights),    cmocka_unit_test(test_families),
+		cmocka_unit_test(test_resize),        cmocka_unit_test(test_audio),
 		cmocka_unit_test(test_logmel),        cmocka_unit_test(test_states),
 		cmocka_unit_test(test_limited_cell),  cmocka_unit_test(test_refusals),
 	};

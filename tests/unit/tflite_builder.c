@@ -289,3 +289,39 @@ struct fbw tb_sample_u8(void)
 
 	return tb_build(&s, 1);
 }
+
+struct fbw tb_sample_audio(void)
+{
+	static const int32_t shape[4] = {1, 3, 4, 2}, size[2] = {4, 4};
+	static const int8_t w[2 * 2 * 3 * 1] = {1, -2, 3, 4, -5, 6, 7, -8, 9, 10, -11, 12};
+	static int8_t feature[4 * 32];
+	static int16_t time[4 * 3];
+	static const int32_t bias[2] = {1000, -1000};
+	static const struct tb_tensor tensor[] = {
+		{"in", 7, 4, {1, 2, 2, 1}, NULL, 0, 1, NULL, 0.001f, 0, 0},
+		{"x", 9, 4, {1, 2, 2, 1}, NULL, 0, 1, NULL, 0.5f, 3, 0},
+		{"shape", 2, 1, {4}, shape, sizeof(shape), 0, NULL, 0, 0, 0},
+		{"w", 9, 4, {2, 2, 3, 1}, w, sizeof(w), 1, NULL, 0.02f, 0, 0},
+		{"up", 9, 4, {1, 3, 4, 2}, NULL, 0, 1, NULL, 0.25f, -7, 0},
+		{"size", 2, 1, {2}, size, sizeof(size), 0, NULL, 0, 0, 0},
+		{"image", 9, 4, {1, 4, 4, 2}, NULL, 0, 1, NULL, 0.25f, -7, 0},
+		{"feature", 9, 2, {4, 32}, feature, sizeof(feature), 1, NULL, 0.01f, 0, 0},
+		{"time", 7, 2, {4, 3}, time, sizeof(time), 1, NULL, 0.0001f, 0, 0},
+		{"b", 2, 1, {2}, bias, sizeof(bias), 1, NULL, 1e-7f, 0, 0},
+		{"state", 7, 2, {1, 12}, NULL, 0, 1, NULL, 0.001f, 0, 0},
+		{"out", 9, 2, {1, 2}, NULL, 0, 1, NULL, 0.05f, 4, 0},
+	};
+	static const struct tb_op op[] = {
+		{114, 1, 1, {0}, {1}, 0, {{0, 0, 0, NULL}}},
+		{67, 3, 1, {2, 3, 1}, {4}, 2, {{1, 4, 2, NULL}, {2, 4, 2, NULL}}},
+		{23, 2, 1, {4, 5}, {6}, 1, {{1, 1, 1, NULL}}},
+		{27, 5, 1, {6, 7, 8, 9, 10}, {11}, 2, {{0, 4, 2, NULL}, {1, 1, 1, NULL}}},
+	};
+	const struct tb_subgraph s = {TB_SIZE(tensor), TB_SIZE(op), 1, 1, tensor, op, {0}, {11}};
+
+	for (int i = 0; i < TB_SIZE(feature); i++)
+		feature[i] = (int8_t)(i * 37 % 200 - 100);
+	for (int i = 0; i < TB_SIZE(time); i++)
+		time[i] = (int16_t)(i * 3001 % 20000 - 10000);
+	return tb_build(&s, 1);
+}

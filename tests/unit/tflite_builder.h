@@ -82,5 +82,7 @@ struct fbw tb_build(const struct tb_subgraph *subgraph, int n_subgraph);
 struct fbw tb_sample(void);
 /* uint8 throughout, with weights that have a zero point. */
 struct fbw tb_sample_u8(void);
+/* int16 input, transposed convolution, interpolation, SVDF with its state. */
+struct fbw tb_sample_audio(void);
 
 #endif

@@ -168,6 +168,7 @@ int x_convert(struct exporter *x); /* cast */
 
 int x_slice(struct exporter *x);
 int x_pick(struct exporter *x);
+int x_resize(struct exporter *x);
 int x_gather(struct exporter *x);
 int x_scatter(struct exporter *x);
 

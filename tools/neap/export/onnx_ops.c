@@ -424,6 +424,7 @@ static int (*const writers[NE_OP_COUNT])(struct exporter *x) = {
 	[NE_OP_CAST] = x_convert,
 	[NE_OP_SLICE] = x_slice,
 	[NE_OP_PICK] = x_pick,
+	[NE_OP_RESIZE] = x_resize,
 	[NE_OP_GATHER] = x_gather,
 	[NE_OP_GATHER_ELEMENTS] = x_gather,
 	[NE_OP_GATHER_ND] = x_gather,

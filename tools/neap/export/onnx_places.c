@@ -112,6 +112,26 @@ int x_pick(struct exporter *x)
 	return x_result(x, &l, v);
 }
 
+/* Between pixels; run times round 8-bit values by a rule of their own. */
+int x_resize(struct exporter *x)
+{
+	static const char *const systems[] = {"asymmetric", "align_corners", "half_pixel"};
+	uint32_t in = x->node->in[0];
+	int32_t form = x->node->attr.kind;
+	struct layout l = layout_channels_first(4);
+	int64_t size[4];
+	const char *v;
+
+	if ((unsigned)form >= NE_ARRAY_SIZE(systems))
+		return x_fail(x, EOPNOTSUPP, "corners and half pixels at once are not in ONNX");
+	for (uint32_t i = 0; i < 4; i++)
+		size[i] = x->shape[x->y].dim[l.perm[i]];
+	v = X_NODE(x, "Resize", NULL, x_real(x, in, &l), "", "", x_init_ints(x, "sizes", 4, size));
+	x_attr_text(x, "mode", "linear");
+	x_attr_text(x, "coordinate_transformation_mode", systems[form]);
+	return x_result(x, &l, v);
+}
+
 /* ---- by computed indices ---- */
 
 int x_gather(struct exporter *x)

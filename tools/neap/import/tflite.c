@@ -34,17 +34,26 @@ static int add_input(struct tflite *t, struct tflite_tensor *x)
 	struct tflite_node n = {.op = "input"};
 	struct ne_shape shape = tflite_shape(x);
 	struct ne_quant q = tflite_quant(x), raw = q;
-	enum ne_dtype type = x->type == TFLITE_F32 ? NE_F32 : x->type == TFLITE_U8 ? NE_U8 : NE_S8;
+	enum ne_dtype type = tflite_plain_type(x->type);
 	int id;
+
+	if (!type)
+		type = x->type == TFLITE_F32   ? NE_F32
+		       : x->type == TFLITE_U8  ? NE_U8
+		       : x->type == TFLITE_S16 ? NE_S16
+					       : NE_S8;
+	if (tflite_is_s16(x))
+		q = raw = tflite_quant_s16(x);
 
 	if (x->id >= 0 || x->data)
 		return ne_fail(t->err, EINVAL, "input '%.80s' is %s", x->name,
 			       x->data ? "a constant" : "given twice");
-	if (type != NE_F32 && !(q.scale > 0))
-		return ne_fail(t->err, EOPNOTSUPP,
-			       "input '%.80s' is of type %d; float32, and int8 and uint8 with one "
-			       "scale, are supported",
-			       x->name, (int)x->type);
+	if (type != NE_F32 && !tflite_plain_type(x->type) && !(q.scale > 0))
+		return ne_fail(
+			t->err, EOPNOTSUPP,
+			"input '%.80s' is of type %d; float32, int32, int64, bool, and int8, "
+			"uint8 and int16 with one scale, are supported",
+			x->name, (int)x->type);
 	if (!x->shaped)
 		return ne_fail(t->err, EOPNOTSUPP,
 			       "input '%.80s': its shape is open, or over the limits", x->name);
@@ -57,6 +66,8 @@ static int add_input(struct tflite *t, struct tflite_tensor *x)
 	t->g->tensor[id].quant = raw;
 	if (type == NE_U8)
 		id = tflite_emit_quantised(t, &n, id, NE_S8, q);
+	else if (type == NE_S16)
+		id = tflite_emit_real(t, &n, id);
 	x->id = id;
 	return id < 0 ? id : 0;
 }
@@ -160,6 +171,8 @@ static int add_output(struct tflite *t, const struct tflite_tensor *x, const uin
 
 		q.zero += 128;
 		id = tflite_emit_quantised(t, &n, id, NE_U8, q);
+	} else if (tflite_is_s16(x)) {
+		id = tflite_emit_s16(t, &n, id, tflite_quant_s16(x));
 	} else if (needs_copy(t, (uint32_t)id, done, n_done)) {
 		struct ne_shape shape = *tflite_shape_of(t, id);
 

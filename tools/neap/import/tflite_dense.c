@@ -11,24 +11,18 @@ enum { MATMUL_ADJ_X, MATMUL_ADJ_Y };
 
 /* ---- weights ---- */
 
-/* Where value @i of the weights goes: depthwise weights of a multiplier over 1, [KH,KW,OC], become
- * [OC,KH,KW,1]. */
-static size_t place(const struct ne_shape *to, bool turned, size_t i)
-{
-	size_t oc = (size_t)to->dim[0], taps = (size_t)to->dim[1] * (size_t)to->dim[2];
-
-	return turned ? i % oc * taps + i / oc : i;
-}
-
+/* @times each of the file's scales, all of them one after another. */
 static int scales(struct tflite *t, const struct tflite_node *n, const struct tflite_tensor *w,
-		  struct ne_tensor *ret)
+		  uint32_t times, struct ne_tensor *ret)
 {
-	ret->scale = calloc(w->scale.n, sizeof(*ret->scale));
+	uint32_t count = w->scale.n == 1 ? 1 : times * w->scale.n;
+
+	ret->scale = calloc(count, sizeof(*ret->scale));
 	if (!ret->scale)
 		return tflite_fail(t, n, ENOMEM, "no memory");
-	ret->n_scale = w->scale.n;
-	for (uint32_t i = 0; i < w->scale.n; i++)
-		ret->scale[i] = fb_vector_f32(&w->scale, i);
+	ret->n_scale = count;
+	for (uint32_t i = 0; i < count; i++)
+		ret->scale[i] = fb_vector_f32(&w->scale, i % w->scale.n);
 	return 0;
 }
 
@@ -48,12 +42,18 @@ static int zero_point(struct tflite *t, const struct tflite_node *n, const struc
 	return 0;
 }
 
+/* Where value @i of the engine's weights is in the file's. */
+static size_t place(const struct tflite_places *p, size_t i)
+{
+	return p && p->from ? p->from[i] : i;
+}
+
 /* Symmetric int8 weights are the engine's s8; others, with a zero point, its u8. */
 static int quantised_weights(struct tflite *t, const struct tflite_node *n,
 			     const struct tflite_tensor *w, const struct ne_shape *shape,
-			     bool turned, uint32_t *ret)
+			     const struct tflite_places *p, uint32_t *ret)
 {
-	size_t elements = tflite_elements(w);
+	size_t elements = ne_shape_elements(shape);
 	bool is_signed = w->type == TFLITE_S8, asymmetric;
 	struct ne_quant q = {0};
 	uint8_t *v;
@@ -69,66 +69,41 @@ static int quantised_weights(struct tflite *t, const struct tflite_node *n,
 		return tflite_fail(t, n, EINVAL, "%u scales of weights do not fit axis %d",
 				   w->scale.n, w->axis);
 	NE_RETURN_IF(tflite_const_alloc(t, n, elements, &v));
-	for (size_t i = 0; i < elements; i++)
-		v[place(shape, turned, i)] =
-			asymmetric && is_signed ? w->data[i] ^ 0x80 : w->data[i];
+	for (size_t i = 0; i < elements; i++) {
+		size_t from = place(p, i);
+
+		v[i] = from == TFLITE_NO_PLACE ? (uint8_t)zero : w->data[from];
+		if (asymmetric && is_signed)
+			v[i] ^= 0x80;
+	}
 	if (asymmetric)
 		q = (struct ne_quant){fb_vector_f32(&w->scale, 0), is_signed ? zero + 128 : zero};
 	id = tflite_emit_const(t, n, asymmetric ? NE_U8 : NE_S8, shape, v, q);
 	if (id < 0)
 		return id;
 	*ret = (uint32_t)id;
-	return asymmetric ? 0 : scales(t, n, w, &t->g->tensor[id]);
+	return asymmetric ? 0 : scales(t, n, w, p ? p->times : 1, &t->g->tensor[id]);
 }
 
-int tflite_weights(struct tflite *t, const struct tflite_node *n, int x,
-		   const struct ne_shape *shape, uint32_t *ret)
+/* @made: f32 values that a DEQUANTIZE of float16 weights made, NULL where they are the file's own. */
+static int real_weights(struct tflite *t, const struct tflite_node *n,
+			const struct tflite_tensor *w, const float *made,
+			const struct ne_shape *shape, const struct tflite_places *p, uint32_t *ret)
 {
-	const struct tflite_tensor *w = tflite_in(t, n, 1);
-	struct ne_shape own;
-	size_t elements;
-	float *real, *v;
-	bool turned;
-	int id;
+	size_t elements = ne_shape_elements(shape);
+	const float *from;
+	float *real = NULL, *v;
+	int id, r;
 
-	if (!w || !w->shaped)
-		return tflite_fail(t, n, EINVAL, "weights are missing");
-	own = tflite_shape(w);
-	if (!shape)
-		shape = &own;
-	turned = shape->rank == 4 && own.rank == 4 && shape != &own;
-	if (w->id >= 0 && !w->data) {
-		const struct ne_tensor *made = &t->g->tensor[w->id];
-
-		/* float16 weights that a DEQUANTIZE made f32 */
-		if (made->data && made->dtype == NE_F32 && tflite_real(t, x) && shape == &own) {
-			*ret = (uint32_t)w->id;
-			return 0;
-		}
-	}
-	if (!w->data)
-		return tflite_fail(t, n, EOPNOTSUPP, "weights must be a constant");
-	if (!tflite_real(t, x)) {
-		if ((w->type != TFLITE_S8 && w->type != TFLITE_U8) || !w->scale.n)
-			return tflite_fail(t, n, EOPNOTSUPP,
-					   "weights of type %d beside quantised values",
-					   (int)w->type);
-		return quantised_weights(t, n, w, shape, turned, ret);
-	}
-	NE_RETURN_IF(tflite_reals(t, n, w, &real));
-	v = real;
-	elements = tflite_elements(w);
-	if (turned) {
-		int r = tflite_const_alloc(t, n, elements * sizeof(*v), &v);
-
-		if (r < 0) {
-			free(real);
-			return r;
-		}
-		for (size_t i = 0; i < elements; i++)
-			v[place(shape, true, i)] = real[i];
-		free(real);
-	}
+	if (!made)
+		NE_RETURN_IF(tflite_reals(t, n, w, &real));
+	from = made ? made : real;
+	r = tflite_const_alloc(t, n, elements * sizeof(*v), &v);
+	for (size_t i = 0; r >= 0 && i < elements; i++)
+		v[i] = place(p, i) == TFLITE_NO_PLACE ? 0 : from[place(p, i)];
+	if (real)
+		tflite_const_drop(t, real, tflite_elements(w) * sizeof(*real));
+	NE_RETURN_IF(r);
 	id = tflite_emit_const(t, n, NE_F32, shape, v, (struct ne_quant){0});
 	if (id < 0)
 		return id;
@@ -136,34 +111,79 @@ int tflite_weights(struct tflite *t, const struct tflite_node *n, int x,
 	return 0;
 }
 
-int tflite_bias(struct tflite *t, const struct tflite_node *n, int x, uint32_t *ret)
+int tflite_weights(struct tflite *t, const struct tflite_node *n, int x,
+		   const struct ne_shape *shape, const struct tflite_places *p, uint32_t *ret)
 {
-	const struct tflite_tensor *b = tflite_in(t, n, 2);
+	const struct tflite_tensor *w = tflite_in(t, n, 1);
+	const float *made = NULL;
+	struct ne_shape own;
+
+	if (!w || !w->shaped)
+		return tflite_fail(t, n, EINVAL, "weights are missing");
+	own = tflite_shape(w);
+	if (w->id >= 0 && !w->data && t->g->tensor[w->id].dtype == NE_F32 && tflite_real(t, x))
+		made = t->g->tensor[w->id].data;
+	if (made && !shape) {
+		*ret = (uint32_t)w->id;
+		return 0;
+	}
+	if (!shape)
+		shape = &own;
+	if (!ne_shape_elements(shape))
+		return tflite_fail(t, n, E2BIG, "weights over the limit");
+	if (!w->data && !made)
+		return tflite_fail(t, n, EOPNOTSUPP, "weights must be a constant");
+	if (tflite_real(t, x))
+		return real_weights(t, n, w, made, shape, p, ret);
+	if ((w->type != TFLITE_S8 && w->type != TFLITE_U8) || !w->scale.n)
+		return tflite_fail(t, n, EOPNOTSUPP, "weights of type %d beside quantised values",
+				   (int)w->type);
+	return quantised_weights(t, n, w, shape, p, ret);
+}
+
+int tflite_bias(struct tflite *t, const struct tflite_node *n, uint32_t i, int x, uint32_t times,
+		uint32_t *ret)
+{
+	const struct tflite_tensor *b = tflite_in(t, n, i);
 	struct ne_shape shape = {.rank = 1};
+	float *real;
+	size_t count;
 	void *v;
-	int id;
+	int id, r;
 
 	*ret = NE_NONE;
 	if (!b)
 		return 0;
-	if (b->id >= 0 && t->g->tensor[b->id].data && tflite_real(t, (int)b->id)) {
+	if (b->id >= 0 && t->g->tensor[b->id].data && tflite_real(t, (int)b->id) && times == 1) {
 		*ret = (uint32_t)b->id;
 		return 0;
 	}
 	if (!b->data)
 		return tflite_fail(t, n, EOPNOTSUPP, "the bias must be a constant");
-	shape.dim[0] = (int32_t)tflite_elements(b);
+	count = tflite_elements(b);
+	if (count > NE_MAX_DIM / times)
+		return tflite_fail(t, n, E2BIG, "a bias of %u times %zu values", times, count);
+	shape.dim[0] = (int32_t)(times * count);
+	NE_RETURN_IF(tflite_const_alloc(t, n, times * count * 4, &v));
 	if (tflite_real(t, x)) {
-		NE_RETURN_IF(tflite_reals(t, n, b, (float **)&v));
-		id = tflite_emit_const(t, n, NE_F32, &shape, v, (struct ne_quant){0});
+		r = tflite_reals(t, n, b, &real);
+		if (r < 0) {
+			free(v);
+			return r;
+		}
+		for (uint32_t k = 0; k < times; k++)
+			memcpy((float *)v + k * count, real, count * sizeof(*real));
+		tflite_const_drop(t, real, count * sizeof(*real));
+	} else if (b->type == TFLITE_S32) {
+		for (uint32_t k = 0; k < times; k++)
+			memcpy((int32_t *)v + k * count, b->data, b->bytes);
 	} else {
-		if (b->type != TFLITE_S32)
-			return tflite_fail(t, n, EOPNOTSUPP,
-					   "a bias of type %d; int32 is supported", (int)b->type);
-		NE_RETURN_IF(tflite_const_alloc(t, n, b->bytes, &v));
-		memcpy(v, b->data, b->bytes);
-		id = tflite_emit_const(t, n, NE_S32, &shape, v, (struct ne_quant){0});
+		free(v);
+		return tflite_fail(t, n, EOPNOTSUPP, "a bias of type %d; int32 is supported",
+				   (int)b->type);
 	}
+	id = tflite_emit_const(t, n, tflite_real(t, x) ? NE_F32 : NE_S32, &shape, v,
+			       (struct ne_quant){0});
 	if (id < 0)
 		return id;
 	*ret = (uint32_t)id;
@@ -191,31 +211,6 @@ static int rows(struct tflite *t, const struct tflite_node *n, int x, int32_t va
 	return tflite_emit_reshape(t, n, x, &flat);
 }
 
-int tflite_fully_connected(struct tflite *t, const struct tflite_node *n)
-{
-	const struct tflite_tensor *w = tflite_in(t, n, 1);
-	struct ne_attr attr = {.groups = 1};
-	uint32_t in[3];
-	int id = tflite_in_id(t, n, 0);
-
-	if (id < 0)
-		return id;
-	if (!w || !w->shaped || w->rank != 2)
-		return tflite_fail(t, n, EINVAL, "weights must be of rank 2");
-	if (fb_s8(&n->opt, DENSE_FORMAT, 0))
-		return tflite_fail(t, n, EOPNOTSUPP, "shuffled weights");
-	id = rows(t, n, id, w->dim[1]);
-	if (id < 0)
-		return id;
-	in[0] = (uint32_t)id;
-	NE_RETURN_IF(tflite_weights(t, n, id, NULL, &in[1]));
-	NE_RETURN_IF(tflite_bias(t, n, id, &in[2]));
-	return tflite_set_out_act(t, n, NE_OP_DENSE, &attr, in[2] == NE_NONE ? 2 : 3, in,
-				  fb_s8(&n->opt, DENSE_ACT, 0));
-}
-
-/* ---- products of two computed matrices, in f32 ---- */
-
 static int swap_last(struct tflite *t, const struct tflite_node *n, int x)
 {
 	struct ne_attr attr = {.groups = 1};
@@ -232,6 +227,54 @@ static int swap_last(struct tflite *t, const struct tflite_node *n, int x)
 	attr.perm[rank - 2] = (int32_t)rank - 1;
 	return tflite_emit(t, n, NE_OP_TRANSPOSE, &attr, 1, &in, (struct ne_quant){0});
 }
+
+/* x by the transposed weights, in f32. */
+static int computed_weights(struct tflite *t, const struct tflite_node *n, int x)
+{
+	struct ne_attr attr = {.groups = 1};
+	int w = swap_last(t, n, tflite_in_real(t, n, 1)), id = tflite_emit_real(t, n, x);
+	uint32_t in[2] = {(uint32_t)id, (uint32_t)w};
+
+	if (w < 0 || id < 0)
+		return w < 0 ? w : id;
+	id = tflite_emit(t, n, NE_OP_MATMUL, &attr, 2, in, (struct ne_quant){0});
+	if (id >= 0 && tflite_in(t, n, 2)) {
+		w = tflite_in_real(t, n, 2);
+		if (w < 0)
+			return w;
+		in[0] = (uint32_t)id;
+		in[1] = (uint32_t)w;
+		id = tflite_emit(t, n, NE_OP_ADD, &attr, 2, in, (struct ne_quant){0});
+	}
+	return tflite_set_out(t, n, 0, tflite_activate(t, n, id, fb_s8(&n->opt, DENSE_ACT, 0)));
+}
+
+int tflite_fully_connected(struct tflite *t, const struct tflite_node *n)
+{
+	const struct tflite_tensor *w = tflite_in(t, n, 1);
+	struct ne_attr attr = {.groups = 1};
+	uint32_t in[3];
+	int id = tflite_in_id(t, n, 0);
+
+	if (id < 0)
+		return id;
+	if (!w || !w->shaped || w->rank != 2)
+		return tflite_fail(t, n, EINVAL, "weights must be of rank 2");
+	if (fb_s8(&n->opt, DENSE_FORMAT, 0))
+		return tflite_fail(t, n, EOPNOTSUPP, "shuffled weights");
+	id = rows(t, n, id, w->dim[1]);
+	if (id < 0)
+		return id;
+	if (!w->data && w->id >= 0 && !t->g->tensor[w->id].data)
+		return computed_weights(t, n, id);
+	in[0] = (uint32_t)id;
+	NE_RETURN_IF(tflite_weights(t, n, id, NULL, NULL, &in[1]));
+	NE_RETURN_IF(tflite_bias(t, n, 2, id, 1, &in[2]));
+	return tflite_set_out_act(t, n, NE_OP_DENSE, &attr, in[2] == NE_NONE ? 2 : 3, in,
+				  fb_s8(&n->opt, DENSE_ACT, 0));
+}
+
+/* ---- products of two computed matrices, in f32 ---- */
 
 int tflite_batch_matmul(struct tflite *t, const struct tflite_node *n)
 {

@@ -9,12 +9,10 @@ enum { SOFTMAX_BETA };
 
 /* ---- of two tensors ---- */
 
-/* Both as s8 where both are quantised and so is the output, else both as f32. */
-static int import_binary(struct tflite *t, const struct tflite_node *n, enum ne_op op)
+/* Inputs 0 and 1: both quantised, or both f32, or both plain integers. */
+static int two_inputs(struct tflite *t, const struct tflite_node *n, uint32_t in[2])
 {
-	struct ne_attr attr = {.groups = 1};
-	uint32_t in[2];
-	int a = tflite_in_id(t, n, 0), b = tflite_in_id(t, n, 1);
+	int a = tflite_in_any(t, n, 0), b = tflite_in_any(t, n, 1);
 
 	if (a < 0 || b < 0)
 		return a < 0 ? a : b;
@@ -26,17 +24,7 @@ static int import_binary(struct tflite *t, const struct tflite_node *n, enum ne_
 	}
 	in[0] = (uint32_t)a;
 	in[1] = (uint32_t)b;
-	return tflite_set_out_act(t, n, op, &attr, 2, in, fb_s8(&n->opt, 0, 0));
-}
-
-int tflite_add(struct tflite *t, const struct tflite_node *n)
-{
-	return import_binary(t, n, NE_OP_ADD);
-}
-
-int tflite_mul(struct tflite *t, const struct tflite_node *n)
-{
-	return import_binary(t, n, NE_OP_MUL);
+	return 0;
 }
 
 /* A member of the engine's family of binary operators; @act after it is a node of its own. */
@@ -44,25 +32,62 @@ static int import_family(struct tflite *t, const struct tflite_node *n, enum ne_
 			 int act)
 {
 	struct ne_attr attr = {.groups = 1, .kind = (int32_t)kind};
-	const struct tflite_tensor *y = tflite_out(t, n, 0);
-	struct ne_quant q = {0};
+	struct ne_quant q;
 	uint32_t in[2];
-	int a = tflite_in_id(t, n, 0), b = tflite_in_id(t, n, 1), id;
+	int id;
 
-	if (a < 0 || b < 0)
-		return a < 0 ? a : b;
-	if (tflite_real(t, a) != tflite_real(t, b)) {
-		a = tflite_emit_real(t, n, a);
-		b = tflite_emit_real(t, n, b);
-		if (a < 0 || b < 0)
-			return a < 0 ? a : b;
+	NE_RETURN_IF(two_inputs(t, n, in));
+	if (tflite_plain(t, (int)in[0])) {
+		if (act != TFLITE_ACT_NONE)
+			return tflite_fail(t, n, EOPNOTSUPP, "an activation of integers");
+		return tflite_set_out(t, n, 0,
+				      tflite_emit_as(t, n, NE_OP_BINARY, &attr, 2, in,
+						     t->g->tensor[in[0]].dtype));
 	}
-	if (y && !tflite_real(t, a))
-		q = tflite_quant(y);
-	in[0] = (uint32_t)a;
-	in[1] = (uint32_t)b;
+	NE_RETURN_IF(tflite_result_quant(t, n, (int)in[0], &q));
 	id = tflite_emit(t, n, NE_OP_BINARY, &attr, 2, in, q);
 	return tflite_set_out(t, n, 0, tflite_activate(t, n, id, act));
+}
+
+/* Of two with an operator of its own but for integers. */
+static int import_binary(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+			 enum ne_binary kind)
+{
+	struct ne_attr attr = {.groups = 1};
+	uint32_t in[2];
+
+	NE_RETURN_IF(two_inputs(t, n, in));
+	if (tflite_plain(t, (int)in[0]))
+		return import_family(t, n, kind, fb_s8(&n->opt, 0, 0));
+	return tflite_set_out_act(t, n, op, &attr, 2, in, fb_s8(&n->opt, 0, 0));
+}
+
+int tflite_add(struct tflite *t, const struct tflite_node *n)
+{
+	return import_binary(t, n, NE_OP_ADD, NE_BINARY_ADD);
+}
+
+int tflite_mul(struct tflite *t, const struct tflite_node *n)
+{
+	return import_binary(t, n, NE_OP_MUL, NE_BINARY_MUL);
+}
+
+/* All of them, one after another. */
+int tflite_add_n(struct tflite *t, const struct tflite_node *n)
+{
+	struct ne_attr attr = {.groups = 1};
+	uint32_t in[2];
+	int id = tflite_in_real(t, n, 0), next;
+
+	for (uint32_t i = 1; i < n->in.n && id >= 0; i++) {
+		next = tflite_in_real(t, n, i);
+		if (next < 0)
+			return next;
+		in[0] = (uint32_t)id;
+		in[1] = (uint32_t)next;
+		id = tflite_emit(t, n, NE_OP_ADD, &attr, 2, in, (struct ne_quant){0});
+	}
+	return tflite_set_out(t, n, 0, id);
 }
 
 int tflite_sub(struct tflite *t, const struct tflite_node *n)
@@ -88,6 +113,56 @@ int tflite_minimum(struct tflite *t, const struct tflite_node *n)
 int tflite_pow(struct tflite *t, const struct tflite_node *n)
 {
 	return import_family(t, n, NE_BINARY_POW, TFLITE_ACT_NONE);
+}
+
+/* (a - (a mod b)) / b of integers: nothing is left to round. */
+static int exact_quotient(struct tflite *t, const struct tflite_node *n, const uint32_t in[2])
+{
+	enum ne_dtype type = t->g->tensor[in[0]].dtype;
+	struct ne_attr attr = {.groups = 1, .kind = NE_BINARY_MOD};
+	uint32_t step[2] = {in[0]};
+	int id = tflite_emit_as(t, n, NE_OP_BINARY, &attr, 2, in, type);
+
+	if (id < 0)
+		return id;
+	step[1] = (uint32_t)id;
+	attr.kind = NE_BINARY_SUB;
+	id = tflite_emit_as(t, n, NE_OP_BINARY, &attr, 2, step, type);
+	if (id < 0)
+		return id;
+	step[0] = (uint32_t)id;
+	step[1] = in[1];
+	attr.kind = NE_BINARY_DIV;
+	return tflite_set_out(t, n, 0, tflite_emit_as(t, n, NE_OP_BINARY, &attr, 2, step, type));
+}
+
+/* Rounded down. */
+int tflite_floor_div(struct tflite *t, const struct tflite_node *n)
+{
+	struct ne_attr attr = {.groups = 1, .kind = NE_BINARY_DIV};
+	uint32_t in[2];
+	int id;
+
+	NE_RETURN_IF(two_inputs(t, n, in));
+	if (tflite_plain(t, (int)in[0]))
+		return exact_quotient(t, n, in);
+	for (int k = 0; k < 2; k++) {
+		id = tflite_emit_real(t, n, (int)in[k]);
+		if (id < 0)
+			return id;
+		in[k] = (uint32_t)id;
+	}
+	id = tflite_emit_as(t, n, NE_OP_BINARY, &attr, 2, in, NE_F32);
+	if (id < 0)
+		return id;
+	in[0] = (uint32_t)id;
+	attr.kind = NE_UNARY_FLOOR;
+	return tflite_set_out(t, n, 0, tflite_emit_as(t, n, NE_OP_UNARY, &attr, 1, in, NE_F32));
+}
+
+int tflite_floor_mod(struct tflite *t, const struct tflite_node *n)
+{
+	return import_family(t, n, NE_BINARY_MOD, TFLITE_ACT_NONE);
 }
 
 int tflite_prelu(struct tflite *t, const struct tflite_node *n)
@@ -169,6 +244,7 @@ static int import_function(struct tflite *t, const struct tflite_node *n, enum n
 	}
 
 FUNCTION(abs, NE_UNARY_ABS, 0, 0)
+FUNCTION(sign, NE_UNARY_SIGN, 0, 0)
 FUNCTION(neg, NE_UNARY_NEG, 0, 0)
 FUNCTION(exp, NE_UNARY_EXP, 0, 0)
 FUNCTION(log, NE_UNARY_LOG, 0, 0)

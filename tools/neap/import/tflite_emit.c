@@ -29,36 +29,67 @@ struct output {
 	struct ne_shape guess;
 };
 
-static int emit_typed(struct tflite *t, const struct tflite_node *n, enum ne_op op,
-		      const struct ne_attr *attr, uint32_t n_in, const uint32_t *in,
-		      const struct output *y)
+#define OUTPUTS_MAX 2
+
+/* @n_out outputs, described by @y; their tensors go to @out. */
+static int emit_outputs(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+			const struct ne_attr *attr, uint32_t n_in, const uint32_t *in,
+			uint32_t n_out, const struct output *y, uint32_t *out)
 {
-	struct ne_shape shapes[NE_MAX_IO] = {{0}}, shape = y->guess;
+	struct ne_shape shapes[NE_MAX_IO] = {{0}}, shape[OUTPUTS_MAX];
 	char name[64];
-	uint32_t out;
 	int id, node;
 
 	if (n_in > NE_MAX_IO)
 		return tflite_fail(t, n, E2BIG, "%u inputs, at most %u", n_in, NE_MAX_IO);
-	tensor_name(t, n, name, sizeof(name));
-	id = ne_graph_add_tensor(t->g, name, y->type, &shape);
-	if (id < 0)
-		return tflite_fail(t, n, -id, "the output's tensor cannot be added");
-	out = (uint32_t)id;
+	for (uint32_t k = 0; k < n_out; k++) {
+		shape[k] = y[k].guess;
+		tensor_name(t, n, name, sizeof(name));
+		id = ne_graph_add_tensor(t->g, name, y[k].type, &shape[k]);
+		if (id < 0)
+			return tflite_fail(t, n, -id, "the output's tensor cannot be added");
+		out[k] = (uint32_t)id;
+	}
 	snprintf(name, sizeof(name), "%u %s", n->index, n->op);
-	node = ne_graph_add_node(t->g, op, name, n_in, in, 1, &out, attr);
+	node = ne_graph_add_node(t->g, op, name, n_in, in, n_out, out, attr);
 	if (node < 0)
 		return tflite_fail(t, n, -node, "the node cannot be added");
 	for (uint32_t i = 0; i < n_in; i++)
 		if (in[i] != NE_NONE)
 			shapes[i] = t->g->tensor[in[i]].shape;
-	NE_RETURN_IF(ne_shape_infer(t->g, (uint32_t)node, shapes, &shape, t->err));
-	if (!ne_shape_elements(&shape))
-		return tflite_fail(t, n, E2BIG, "an output of more than %zu elements",
-				   NE_MAX_ELEMENTS);
-	t->g->tensor[out].shape = shape;
-	t->g->tensor[out].quant = y->q;
-	return id;
+	NE_RETURN_IF(ne_shape_infer_all(t->g, (uint32_t)node, shapes, shape, t->err));
+	for (uint32_t k = 0; k < n_out; k++) {
+		if (!ne_shape_elements(&shape[k]))
+			return tflite_fail(t, n, E2BIG, "an output of more than %zu elements",
+					   NE_MAX_ELEMENTS);
+		t->g->tensor[out[k]].shape = shape[k];
+		t->g->tensor[out[k]].quant = y[k].q;
+	}
+	return 0;
+}
+
+static int emit_typed(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		      const struct ne_attr *attr, uint32_t n_in, const uint32_t *in,
+		      const struct output *y)
+{
+	uint32_t out;
+
+	NE_RETURN_IF(emit_outputs(t, n, op, attr, n_in, in, 1, y, &out));
+	return (int)out;
+}
+
+int tflite_emit_two(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		    const struct ne_attr *attr, uint32_t n_in, const uint32_t *in,
+		    enum ne_dtype second, int ret[2])
+{
+	const struct ne_tensor *x = &t->g->tensor[in[0]];
+	const struct output y[2] = {{x->dtype, x->quant, x->shape}, {second, {0, 0}, x->shape}};
+	uint32_t out[2];
+
+	NE_RETURN_IF(emit_outputs(t, n, op, attr, n_in, in, 2, y, out));
+	ret[0] = (int)out[0];
+	ret[1] = (int)out[1];
+	return 0;
 }
 
 int tflite_emit(struct tflite *t, const struct tflite_node *n, enum ne_op op,
@@ -74,6 +105,15 @@ int tflite_emit_as(struct tflite *t, const struct tflite_node *n, enum ne_op op,
 		   enum ne_dtype type)
 {
 	struct output y = {.type = type, .guess = *tflite_shape_of(t, (int)in[0])};
+
+	return emit_typed(t, n, op, attr, n_in, in, &y);
+}
+
+int tflite_emit_like(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		     const struct ne_attr *attr, uint32_t n_in, const uint32_t *in)
+{
+	const struct ne_tensor *x = &t->g->tensor[in[0]];
+	struct output y = {x->dtype, x->quant, x->shape};
 
 	return emit_typed(t, n, op, attr, n_in, in, &y);
 }
@@ -99,6 +139,18 @@ int tflite_emit_reshape(struct tflite *t, const struct tflite_node *n, int x,
 	y.type = t->g->tensor[x].dtype;
 	y.q = t->g->tensor[x].quant;
 	return emit_typed(t, n, NE_OP_RESHAPE, &attr, 1, &in, &y);
+}
+
+int tflite_emit_s16(struct tflite *t, const struct tflite_node *n, int x, struct ne_quant q)
+{
+	struct ne_attr attr = {.groups = 1};
+	struct output y = {.type = NE_S16, .q = q};
+	uint32_t in = (uint32_t)x;
+
+	if (x < 0)
+		return x;
+	y.guess = *tflite_shape_of(t, x);
+	return emit_typed(t, n, NE_OP_CAST, &attr, 1, &in, &y);
 }
 
 int tflite_emit_real(struct tflite *t, const struct tflite_node *n, int x)

@@ -79,8 +79,9 @@ struct tflite {
 };
 
 struct tflite_node {
-	uint32_t index; /* in the subgraph, for errors */
-	char op[48];    /* name of the operator, for errors */
+	uint32_t index;   /* in the subgraph, for errors */
+	char op[48];      /* name of the operator, for errors */
+	bool version_two; /* SELECT_V2, which broadcasts its condition */
 	struct fb_vector in, out, intermediate;
 	struct fb_table opt; /* builtin options */
 };
@@ -110,6 +111,11 @@ size_t tflite_elements(const struct tflite_tensor *x);
 struct ne_shape tflite_shape(const struct tflite_tensor *x);
 /* Its s8 quantisation (uint8 less 128); scale 0 where it has none. */
 struct ne_quant tflite_quant(const struct tflite_tensor *x);
+/* The engine's type of integers and truth values that stand for themselves; 0 where they do not. */
+enum ne_dtype tflite_plain_type(enum tflite_type type);
+/* int16 with one scale: real values in f32 here, rounded to the scale's grid where they are written. */
+bool tflite_is_s16(const struct tflite_tensor *x);
+struct ne_quant tflite_quant_s16(const struct tflite_tensor *x);
 /* Value @i of an integer constant. */
 int64_t tflite_int(const struct tflite_tensor *x, size_t i);
 /* The constant's real values, freed with free(). */
@@ -126,7 +132,11 @@ struct tflite_tensor *tflite_in(const struct tflite *t, const struct tflite_node
 struct tflite_tensor *tflite_out(const struct tflite *t, const struct tflite_node *n, uint32_t i);
 /* Graph tensor of input @i: values or a constant, f32 or s8; negative errno. */
 int tflite_in_id(struct tflite *t, const struct tflite_node *n, uint32_t i);
-/* The same as f32, dequantised where it is s8. */
+/* The same where a constant of plain integers or truth values will do too. */
+int tflite_in_any(struct tflite *t, const struct tflite_node *n, uint32_t i);
+/* Whether it stands for itself: integers or truth values. */
+bool tflite_plain(const struct tflite *t, int id);
+/* tflite_in_id() as f32, dequantised where it is s8. */
 int tflite_in_real(struct tflite *t, const struct tflite_node *n, uint32_t i);
 /* Integers of constant input @i: their number (0 where it is absent), or a negative errno. */
 int tflite_in_ints(struct tflite *t, const struct tflite_node *n, uint32_t i, int64_t *ret,
@@ -140,8 +150,12 @@ int tflite_set_out(struct tflite *t, const struct tflite_node *n, uint32_t i, in
 int tflite_set_reshaped(struct tflite *t, const struct tflite_node *n, uint32_t i, int id);
 /* @act (enum tflite_act) of @x as a node of its own; @x where there is none. */
 int tflite_activate(struct tflite *t, const struct tflite_node *n, int x, int act);
-/* The same for @op with activation @act (enum tflite_act) after it: fused or a node of its own. The
- * output is quantised as output 0 of the node. */
+/* Fuses @act into @attr where the engine can; what is left of it. */
+int tflite_fuse_act(struct ne_attr *attr, int act);
+/* Quantisation of output 0 where @x, an input, is quantised; scale 0 where it is f32. */
+int tflite_result_quant(struct tflite *t, const struct tflite_node *n, int x, struct ne_quant *ret);
+/* tflite_set_out() for @op with activation @act (enum tflite_act) after it: fused or a node of its own.
+ * The output is quantised as output 0 of the node. */
 int tflite_set_out_act(struct tflite *t, const struct tflite_node *n, enum ne_op op,
 		       struct ne_attr *attr, uint32_t n_in, const uint32_t *in, int act);
 
@@ -156,6 +170,13 @@ int tflite_emit(struct tflite *t, const struct tflite_node *n, enum ne_op op,
 int tflite_emit_as(struct tflite *t, const struct tflite_node *n, enum ne_op op,
 		   const struct ne_attr *attr, uint32_t n_in, const uint32_t *in,
 		   enum ne_dtype type);
+/* An output of the type and quantisation of input 0. */
+int tflite_emit_like(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		     const struct ne_attr *attr, uint32_t n_in, const uint32_t *in);
+/* Two outputs: the first as input 0 is, the second of type @second. */
+int tflite_emit_two(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		    const struct ne_attr *attr, uint32_t n_in, const uint32_t *in,
+		    enum ne_dtype second, int ret[2]);
 int tflite_emit_unary(struct tflite *t, const struct tflite_node *n, enum ne_op op, int x,
 		      struct ne_quant q);
 int tflite_emit_reshape(struct tflite *t, const struct tflite_node *n, int x,
@@ -163,7 +184,9 @@ int tflite_emit_reshape(struct tflite *t, const struct tflite_node *n, int x,
 /* A constant; @data is taken over, also on failure. */
 int tflite_emit_const(struct tflite *t, const struct tflite_node *n, enum ne_dtype type,
 		      const struct ne_shape *shape, void *data, struct ne_quant q);
-/* To f32 where it is s8. */
+/* f32 @x rounded to int16 of scale and zero point @q; an s16 tensor. */
+int tflite_emit_s16(struct tflite *t, const struct tflite_node *n, int x, struct ne_quant q);
+/* To f32 where it is quantised. */
 int tflite_emit_real(struct tflite *t, const struct tflite_node *n, int x);
 /* From f32 or s8 @x to @type, NE_S8 or NE_U8, of quantisation @q. */
 int tflite_emit_quantised(struct tflite *t, const struct tflite_node *n, int x, enum ne_dtype type,
@@ -173,15 +196,33 @@ int tflite_const_alloc(struct tflite *t, const struct tflite_node *n, size_t byt
 /* Frees a constant that was only looked at; 0. */
 int tflite_const_drop(struct tflite *t, void *p, size_t bytes);
 
-/* ---- tflite_dense.c ---- */
+/* ---- tflite_dense.c, tflite_window.c ---- */
+
+/* Padding of the schema. */
+enum { TFLITE_SAME = 0, TFLITE_VALID = 1 };
+
+/* Padding "same": the output has ceil(size / stride) positions, what is missing goes around the
+ * input, the odd one after it. -EINVAL where it is over the limits. */
+int tflite_same_padding(int64_t size, int64_t k, int64_t d, int64_t stride, int32_t *ret_before,
+			int32_t *ret_after);
+
+#define TFLITE_NO_PLACE SIZE_MAX
+
+/* Weights in another order than the file's. */
+struct tflite_places {
+	const size_t *
+		from; /* of each element the file's, or TFLITE_NO_PLACE for a zero; NULL: as it is */
+	uint32_t times; /* how often the file's scales come one after another */
+};
 
 /* Input 1 as the weights of a node whose input is @x: f32 (dequantised where they are quantised and
  * @x is not), s8, or u8 where they have a zero point. @shape: as the engine wants them, NULL = as
- * they are. */
+ * they are; @p: how they come there, NULL = the values in the file's order. */
 int tflite_weights(struct tflite *t, const struct tflite_node *n, int x,
-		   const struct ne_shape *shape, uint32_t *ret);
-/* Input 2 as its bias, NE_NONE where there is none. */
-int tflite_bias(struct tflite *t, const struct tflite_node *n, int x, uint32_t *ret);
+		   const struct ne_shape *shape, const struct tflite_places *p, uint32_t *ret);
+/* Input @i as its bias, @times over; NE_NONE where there is none. */
+int tflite_bias(struct tflite *t, const struct tflite_node *n, uint32_t i, int x, uint32_t times,
+		uint32_t *ret);
 
 /* ---- tflite_slice.c, tflite_state.c ---- */
 
@@ -203,6 +244,8 @@ TFLITE_OP(conv_2d);
 TFLITE_OP(depthwise_conv_2d);
 TFLITE_OP(average_pool_2d);
 TFLITE_OP(max_pool_2d);
+/* tflite_transpose_conv.c */
+TFLITE_OP(transpose_conv);
 /* tflite_reduce.c */
 TFLITE_OP(mean);
 TFLITE_OP(sum);
@@ -219,12 +262,15 @@ TFLITE_OP(batch_matmul);
 /* tflite_element.c */
 TFLITE_OP(add);
 TFLITE_OP(sub);
+TFLITE_OP(add_n);
 TFLITE_OP(mul);
 TFLITE_OP(div);
 TFLITE_OP(maximum);
 TFLITE_OP(minimum);
 TFLITE_OP(pow);
 TFLITE_OP(squared_difference);
+TFLITE_OP(floor_div);
+TFLITE_OP(floor_mod);
 TFLITE_OP(prelu);
 TFLITE_OP(relu_n1_to_1);
 TFLITE_OP(relu_0_to_1);
@@ -232,6 +278,7 @@ TFLITE_OP(leaky_relu);
 TFLITE_OP(elu);
 TFLITE_OP(gelu);
 TFLITE_OP(abs);
+TFLITE_OP(sign);
 TFLITE_OP(neg);
 TFLITE_OP(exp);
 TFLITE_OP(log);
@@ -272,11 +319,31 @@ TFLITE_OP(broadcast_to);
 TFLITE_OP(reverse_v2);
 TFLITE_OP(mirror_pad);
 TFLITE_OP(resize_nearest_neighbor);
+TFLITE_OP(resize_bilinear);
 /* tflite_state.c */
 TFLITE_OP(var_handle);
 TFLITE_OP(read_variable);
 TFLITE_OP(assign_variable);
 TFLITE_OP(call_once);
+/* tflite_svdf.c */
+TFLITE_OP(svdf);
+/* tflite_choose.c */
+TFLITE_OP(cast);
+TFLITE_OP(equal);
+TFLITE_OP(not_equal);
+TFLITE_OP(greater);
+TFLITE_OP(greater_equal);
+TFLITE_OP(less);
+TFLITE_OP(less_equal);
+TFLITE_OP(logical_and);
+TFLITE_OP(logical_or);
+TFLITE_OP(logical_not);
+TFLITE_OP(select);
+TFLITE_OP(topk_v2);
+TFLITE_OP(cumsum);
+TFLITE_OP(gather_nd);
+/* GATHER by positions that are not constants. */
+int tflite_gather_computed(struct tflite *t, const struct tflite_node *n, int axis);
 /* tflite_lstm.c */
 TFLITE_OP(unidirectional_sequence_lstm);
 /* tflite_fold.c */

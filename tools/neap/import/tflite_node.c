@@ -48,7 +48,8 @@ enum {
 	OPERATOR_INTERMEDIATES = 8
 };
 
-#define CUSTOM 32 /* BuiltinOperator: known by its name alone */
+#define SELECT_V2 123
+#define CUSTOM    32 /* BuiltinOperator: known by its name alone */
 
 /* The operator's number: newer files use a field of 32 bits, old ones one of 8. Its name, or the
  * number where it is not known, goes to the node. */
@@ -99,6 +100,7 @@ int tflite_node_read(struct tflite *t, const struct fb_table *from, uint32_t ind
 	};
 	*ret_code = -1;
 	NE_RETURN_IF(read_code(t, fb_u32(from, OPERATOR_CODE, 0), ret, ret_code));
+	ret->version_two = *ret_code == SELECT_V2;
 	NE_RETURN_IF(check_indices(t, ret, &ret->in, -1));
 	return check_indices(t, ret, &ret->out, 0);
 }
@@ -116,7 +118,7 @@ static int constant(struct tflite *t, const struct tflite_node *n, struct tflite
 
 	if (!shape.rank)
 		shape = (struct ne_shape){.rank = 1, .dim = {1}};
-	if (x->type == TFLITE_F32 || x->type == TFLITE_F16 ||
+	if (x->type == TFLITE_F32 || x->type == TFLITE_F16 || tflite_is_s16(x) ||
 	    ((x->type == TFLITE_S8 || x->type == TFLITE_U8) && x->scale.n > 1)) {
 		NE_RETURN_IF(tflite_reals(t, n, x, &real));
 		return tflite_emit_const(t, n, NE_F32, &shape, real, (struct ne_quant){0});
@@ -149,6 +151,32 @@ int tflite_in_id(struct tflite *t, const struct tflite_node *n, uint32_t i)
 				   "input '%.80s' is read before anything supported writes it",
 				   x->name);
 	id = constant(t, n, x);
+	if (id >= 0)
+		x->folded = id;
+	return id;
+}
+
+bool tflite_plain(const struct tflite *t, int id)
+{
+	return t->g->tensor[id].dtype != NE_F32 && !(t->g->tensor[id].quant.scale > 0);
+}
+
+int tflite_in_any(struct tflite *t, const struct tflite_node *n, uint32_t i)
+{
+	struct tflite_tensor *x = tflite_in(t, n, i);
+	enum ne_dtype type = x ? tflite_plain_type(x->type) : (enum ne_dtype)0;
+	struct ne_shape shape;
+	void *v;
+	int id;
+
+	if (!x || x->id >= 0 || x->folded >= 0 || !x->data || !type)
+		return tflite_in_id(t, n, i);
+	shape = tflite_shape(x);
+	NE_RETURN_IF(tflite_const_alloc(t, n, x->bytes, &v));
+	memcpy(v, x->data, x->bytes);
+	for (size_t k = 0; type == NE_BOOL && k < x->bytes; k++)
+		((uint8_t *)v)[k] = x->data[k] != 0;
+	id = tflite_emit_const(t, n, type, &shape, v, (struct ne_quant){0});
 	if (id >= 0)
 		x->folded = id;
 	return id;
@@ -196,6 +224,14 @@ static bool same_shape(const struct ne_shape *a, const struct ne_shape *b)
 	return a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof(a->dim[0]));
 }
 
+/* Real values of an int16 tensor: rounded to its scale. */
+static int on_grid(struct tflite *t, const struct tflite_node *n, const struct tflite_tensor *y,
+		   int id)
+{
+	id = tflite_emit_s16(t, n, tflite_emit_real(t, n, id), tflite_quant_s16(y));
+	return tflite_emit_real(t, n, id);
+}
+
 /* To the type and quantisation that the file declares. */
 static int as_declared(struct tflite *t, const struct tflite_node *n, const struct tflite_tensor *y,
 		       int id)
@@ -212,11 +248,16 @@ static int as_declared(struct tflite *t, const struct tflite_node *n, const stru
 	}
 	if (y->type == TFLITE_F32)
 		return tflite_emit_real(t, n, id);
+	if (tflite_is_s16(y))
+		return on_grid(t, n, y, id);
+	if (t->g->tensor[id].dtype == tflite_plain_type(y->type) && !(had.scale > 0))
+		return id;
 	if (y->type != TFLITE_S8 && y->type != TFLITE_U8)
-		return tflite_fail(t, n, EOPNOTSUPP,
-				   "output '%.60s' is of type %d; float32, int8 and uint8 are "
-				   "supported",
-				   y->name, (int)y->type);
+		return tflite_fail(
+			t, n, EOPNOTSUPP,
+			"output '%.60s' is of type %d; float32, and int8, uint8 and int16 "
+			"with one scale, are supported here",
+			y->name, (int)y->type);
 	if (!(q.scale > 0))
 		return tflite_fail(t, n, EOPNOTSUPP, "output '%.60s' has no scale, or several",
 				   y->name);
@@ -289,28 +330,38 @@ int tflite_activate(struct tflite *t, const struct tflite_node *n, int x, int ac
 	}
 }
 
-int tflite_set_out_act(struct tflite *t, const struct tflite_node *n, enum ne_op op,
-		       struct ne_attr *attr, uint32_t n_in, const uint32_t *in, int act)
+int tflite_fuse_act(struct ne_attr *attr, int act)
+{
+	if (act != TFLITE_ACT_RELU && act != TFLITE_ACT_RELU6)
+		return act;
+	attr->act = act == TFLITE_ACT_RELU ? NE_ACT_RELU : NE_ACT_RELU6;
+	return TFLITE_ACT_NONE;
+}
+
+int tflite_result_quant(struct tflite *t, const struct tflite_node *n, int x, struct ne_quant *ret)
 {
 	const struct tflite_tensor *y = tflite_out(t, n, 0);
-	int after = TFLITE_ACT_NONE, id;
-	struct ne_quant q = {0};
 
 	if (!y)
 		return tflite_fail(t, n, EINVAL, "output 0 is missing");
-	if (!tflite_real(t, (int)in[0])) {
-		q = tflite_quant(y);
-		if (!(q.scale > 0))
-			return tflite_fail(t, n, EOPNOTSUPP,
-					   "output '%.60s' of quantised inputs has no scale",
-					   y->name);
-	}
-	if (act == TFLITE_ACT_RELU)
-		attr->act = NE_ACT_RELU;
-	else if (act == TFLITE_ACT_RELU6)
-		attr->act = NE_ACT_RELU6;
-	else
-		after = act;
+	*ret = (struct ne_quant){0};
+	if (tflite_real(t, x))
+		return 0;
+	*ret = tflite_quant(y);
+	return ret->scale > 0
+		       ? 0
+		       : tflite_fail(t, n, EOPNOTSUPP,
+				     "output '%.60s' of quantised inputs has no scale", y->name);
+}
+
+int tflite_set_out_act(struct tflite *t, const struct tflite_node *n, enum ne_op op,
+		       struct ne_attr *attr, uint32_t n_in, const uint32_t *in, int act)
+{
+	struct ne_quant q;
+	int id;
+
+	NE_RETURN_IF(tflite_result_quant(t, n, (int)in[0], &q));
+	act = tflite_fuse_act(attr, act);
 	id = tflite_emit(t, n, op, attr, n_in, in, q);
-	return tflite_set_out(t, n, 0, tflite_activate(t, n, id, after));
+	return tflite_set_out(t, n, 0, tflite_activate(t, n, id, act));
 }

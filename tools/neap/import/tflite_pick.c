@@ -32,7 +32,7 @@ static int new_axis(struct tflite *t, const struct tflite_node *n, int64_t count
 /* Input 0, and no axis listed yet. */
 static int begin(struct tflite *t, const struct tflite_node *n, uint32_t in[1 + NE_MAX_RANK])
 {
-	int id = tflite_in_id(t, n, 0);
+	int id = tflite_in_any(t, n, 0);
 
 	in[0] = (uint32_t)id;
 	for (uint32_t i = 0; i < NE_MAX_RANK; i++)
@@ -45,9 +45,8 @@ static int finish(struct tflite *t, const struct tflite_node *n, const uint32_t 
 	struct ne_attr attr = {.groups = 1};
 	uint32_t rank = tflite_shape_of(t, (int)in[0])->rank;
 
-	return tflite_set_reshaped(
-		t, n, 0,
-		tflite_emit(t, n, NE_OP_PICK, &attr, 1 + rank, in, t->g->tensor[in[0]].quant));
+	return tflite_set_reshaped(t, n, 0,
+				   tflite_emit_like(t, n, NE_OP_PICK, &attr, 1 + rank, in));
 }
 
 /* Constant positions along one axis. */
@@ -61,13 +60,13 @@ int tflite_gather(struct tflite *t, const struct tflite_node *n)
 
 	if (id < 0)
 		return id;
-	if (!p || !p->data || (p->type != TFLITE_S32 && p->type != TFLITE_S64))
-		return tflite_fail(t, n, EOPNOTSUPP, "positions must be a constant");
-	if (fb_s32(&n->opt, GATHER_BATCH, 0) || p->rank > 1)
-		return tflite_fail(t, n, EOPNOTSUPP, "other than one list of positions");
+	if (fb_s32(&n->opt, GATHER_BATCH, 0))
+		return tflite_fail(t, n, EOPNOTSUPP, "batches of positions");
 	axis = tflite_axis(t, n, fb_s32(&n->opt, GATHER_AXIS, 0), tflite_shape_of(t, id)->rank);
 	if (axis < 0)
 		return axis;
+	if (!p || !p->data || p->rank > 1 || (p->type != TFLITE_S32 && p->type != TFLITE_S64))
+		return tflite_gather_computed(t, n, axis);
 	count = tflite_elements(p);
 	for (size_t i = 0; i < count; i++)
 		if (tflite_int(p, i) < 0 || tflite_int(p, i) >= tflite_shape_of(t, id)->dim[axis])
@@ -221,4 +220,29 @@ int tflite_resize_nearest_neighbor(struct tflite *t, const struct tflite_node *n
 		}
 	}
 	return finish(t, n, in);
+}
+
+/* Height and width, interpolated; quantised values keep their scale on the way. */
+int tflite_resize_bilinear(struct tflite *t, const struct tflite_node *n)
+{
+	bool corners = fb_bool(&n->opt, RESIZE_ALIGN_CORNERS);
+	bool half = fb_bool(&n->opt, RESIZE_HALF_PIXEL);
+	struct ne_attr attr = {.groups = 1};
+	int64_t size[2] = {0};
+	int id = tflite_in_id(t, n, 0), count = tflite_in_ints(t, n, 1, size, 2);
+	uint32_t in = (uint32_t)id;
+
+	if (id < 0 || count < 0)
+		return id < 0 ? id : count;
+	if (count != 2 || tflite_shape_of(t, id)->rank != 4)
+		return tflite_fail(t, n, EINVAL, "an image of rank 4 and two sizes are wanted");
+	if (corners && half)
+		return tflite_fail(t, n, EINVAL, "corners and half pixels at once");
+	for (int a = 0; a < 2; a++) {
+		if (size[a] < 1 || size[a] > NE_MAX_DIM)
+			return tflite_fail(t, n, EINVAL, "a size of %lld", (long long)size[a]);
+		attr.slice.size[1 + a] = (int32_t)size[a];
+	}
+	attr.kind = corners ? NE_RESIZE_CORNERS : half ? NE_RESIZE_HALF_PIXEL : 0;
+	return tflite_set_out(t, n, 0, tflite_emit_like(t, n, NE_OP_RESIZE, &attr, 1, &in));
 }

@@ -35,19 +35,38 @@ static int emit_slice(struct tflite *t, const struct tflite_node *n, int x,
 	struct ne_attr attr = {.groups = 1, .slice = *s};
 	uint32_t in = (uint32_t)x;
 
-	return tflite_emit(t, n, NE_OP_SLICE, &attr, 1, &in, t->g->tensor[x].quant);
+	return tflite_emit_like(t, n, NE_OP_SLICE, &attr, 1, &in);
 }
 
-/* The shape declared for output @i where it holds as many values (axes of 1 come and go). */
+/* The dimensions other than 1, in order. */
+static struct ne_shape without_ones(const struct ne_shape *s)
+{
+	struct ne_shape r = {.rank = 0};
+
+	for (uint32_t i = 0; i < s->rank; i++)
+		if (s->dim[i] != 1)
+			r.dim[r.rank++] = s->dim[i];
+	return r;
+}
+
+static bool same_shape(const struct ne_shape *a, const struct ne_shape *b)
+{
+	return a->rank == b->rank && !memcmp(a->dim, b->dim, a->rank * sizeof(a->dim[0]));
+}
+
+/* The shape declared for output @i where only axes of 1 come and go. */
 int tflite_set_reshaped(struct tflite *t, const struct tflite_node *n, uint32_t i, int id)
 {
 	const struct tflite_tensor *y = tflite_out(t, n, i);
 	struct ne_shape shape;
 
 	if (id >= 0 && y && y->shaped) {
+		struct ne_shape a, b;
+
 		shape = tflite_shape(y);
-		if (shape.rank != tflite_shape_of(t, id)->rank &&
-		    ne_shape_elements(&shape) == ne_shape_elements(tflite_shape_of(t, id)))
+		a = without_ones(&shape);
+		b = without_ones(tflite_shape_of(t, id));
+		if (!same_shape(&shape, tflite_shape_of(t, id)) && same_shape(&a, &b))
 			id = tflite_emit_reshape(t, n, id, &shape);
 	}
 	return tflite_set_out(t, n, i, id);
@@ -88,37 +107,71 @@ static int strided_axis(struct tflite *t, const struct tflite_node *n,
 	return 0;
 }
 
+/*
+ * The file's lists are about the axes of the result: an ellipsis stands for as many as are missing, a
+ * new axis for none. @s gets what is about the tensor's axes; missing ones are taken whole.
+ */
+static int expand(struct tflite *t, const struct tflite_node *n, const struct tflite_strided *from,
+		  int count, uint32_t rank, struct tflite_strided *s)
+{
+	uint32_t ellipsis = fb_u32(&n->opt, STRIDED_ELLIPSIS_MASK, 0), at = 0;
+	uint32_t added = fb_u32(&n->opt, STRIDED_NEW_AXIS_MASK, 0) & ~ellipsis, named = 0;
+
+	if (ellipsis & (ellipsis - 1))
+		return tflite_fail(t, n, EINVAL, "two ellipses");
+	for (int i = 0; i < count; i++)
+		named += !((added | ellipsis) >> i & 1);
+	if (named > rank)
+		return tflite_fail(t, n, EINVAL, "%u axes named for rank %u", named, rank);
+	*s = (struct tflite_strided){.begin_mask = 0};
+	for (int i = 0; i < count; i++) {
+		uint32_t whole_axes = ellipsis >> i & 1 ? rank - named : 0;
+
+		for (uint32_t k = 0; k < whole_axes; k++, at++) {
+			s->begin_mask |= 1u << at;
+			s->end_mask |= 1u << at;
+			s->step[at] = 1;
+		}
+		if ((added | ellipsis) >> i & 1)
+			continue;
+		s->begin[at] = from->begin[i];
+		s->end[at] = from->end[i];
+		s->step[at] = from->step[i];
+		s->begin_mask |= (from->begin_mask >> i & 1) << at;
+		s->end_mask |= (from->end_mask >> i & 1) << at;
+		s->shrink_mask |= (from->shrink_mask >> i & 1) << at;
+		at++;
+	}
+	for (; at < rank; at++) {
+		s->begin_mask |= 1u << at;
+		s->end_mask |= 1u << at;
+		s->step[at] = 1;
+	}
+	return 0;
+}
+
 int tflite_read_strided(struct tflite *t, const struct tflite_node *n, uint32_t rank,
 			const int32_t *dim, struct ne_slice *ret)
 {
-	struct tflite_strided s;
-	int nb = tflite_in_ints(t, n, 1, s.begin, NE_MAX_RANK);
-	int ne = tflite_in_ints(t, n, 2, s.end, NE_MAX_RANK);
-	int ns = tflite_in_ints(t, n, 3, s.step, NE_MAX_RANK);
+	struct tflite_strided given, s = {.begin_mask = 0};
+	int nb = tflite_in_ints(t, n, 1, given.begin, NE_MAX_RANK);
+	int ne = tflite_in_ints(t, n, 2, given.end, NE_MAX_RANK);
+	int ns = tflite_in_ints(t, n, 3, given.step, NE_MAX_RANK);
 
 	if (nb < 0 || ne < 0 || ns < 0)
 		return nb < 0 ? nb : ne < 0 ? ne : ns;
-	if (nb != ne || nb != ns || (uint32_t)nb > rank)
-		return tflite_fail(t, n, EINVAL, "%d begins, %d ends, %d strides for rank %u", nb,
-				   ne, ns, rank);
-	s.begin_mask = fb_u32(&n->opt, STRIDED_BEGIN_MASK, 0);
-	s.end_mask = fb_u32(&n->opt, STRIDED_END_MASK, 0);
-	s.shrink_mask = fb_u32(&n->opt, STRIDED_SHRINK_MASK, 0);
-	if (fb_u32(&n->opt, STRIDED_ELLIPSIS_MASK, 0) || fb_u32(&n->opt, STRIDED_NEW_AXIS_MASK, 0))
-		return tflite_fail(t, n, EOPNOTSUPP, "an ellipsis or a new axis");
+	if (nb != ne || nb != ns)
+		return tflite_fail(t, n, EINVAL, "%d begins, %d ends, %d strides", nb, ne, ns);
+	given.begin_mask = fb_u32(&n->opt, STRIDED_BEGIN_MASK, 0);
+	given.end_mask = fb_u32(&n->opt, STRIDED_END_MASK, 0);
+	given.shrink_mask = fb_u32(&n->opt, STRIDED_SHRINK_MASK, 0);
 	if (fb_bool(&n->opt, STRIDED_OFFSET))
 		for (int i = 0; i < nb; i++)
-			if (__builtin_add_overflow(s.begin[i], s.end[i], &s.end[i]))
+			if (__builtin_add_overflow(given.begin[i], given.end[i], &given.end[i]))
 				return tflite_fail(t, n, EINVAL, "an end out of range");
-	for (uint32_t i = 0; i < rank; i++) {
-		if (i < (uint32_t)nb) {
-			NE_RETURN_IF(strided_axis(t, n, &s, i, dim[i], ret));
-			continue;
-		}
-		ret->begin[i] = 0;
-		ret->size[i] = dim[i];
-		ret->step[i] = 1;
-	}
+	NE_RETURN_IF(expand(t, n, &given, nb, rank, &s));
+	for (uint32_t i = 0; i < rank; i++)
+		NE_RETURN_IF(strided_axis(t, n, &s, i, dim[i], ret));
 	return 0;
 }
 
@@ -126,7 +179,7 @@ int tflite_strided_slice(struct tflite *t, const struct tflite_node *n)
 {
 	const struct ne_shape *x;
 	struct ne_slice s = {{0}, {0}, {0}};
-	int id = tflite_in_id(t, n, 0);
+	int id = tflite_in_any(t, n, 0);
 
 	if (id < 0)
 		return id;

@@ -75,10 +75,10 @@ static int make_state(struct tflite *t, const struct tflite_node *n, struct tfli
 
 	if (!y->shaped)
 		return tflite_fail(t, n, EOPNOTSUPP, "a variable whose shape is open");
-	if (y->type != TFLITE_F32 && !(q.scale > 0))
+	if (y->type != TFLITE_F32 && !tflite_is_s16(y) && !(q.scale > 0))
 		return tflite_fail(t, n, EOPNOTSUPP,
-				   "a variable of type %d; float32, and int8 and uint8 with one "
-				   "scale, are supported",
+				   "a variable of type %d; float32, and int8, uint8 and int16 with "
+				   "one scale, are supported",
 				   (int)y->type);
 	id = ne_graph_add_tensor(t->g, v->name[0] ? v->name : y->name, q.scale > 0 ? NE_S8 : NE_F32,
 				 &shape);
@@ -117,6 +117,18 @@ int tflite_assign_variable(struct tflite *t, const struct tflite_node *n)
 
 /* ---- first values ---- */
 
+/* Those of int16, which are f32 here. */
+static int first_reals(struct tflite *t, const struct tflite_node *n, struct tflite_variable *v,
+		       const struct tflite_tensor *x)
+{
+	struct ne_shape shape = tflite_shape(x);
+	float *real;
+
+	NE_RETURN_IF(tflite_reals(t, n, x, &real));
+	v->initial = tflite_emit_const(t, n, NE_F32, &shape, real, (struct ne_quant){0});
+	return v->initial < 0 ? (int)v->initial : 0;
+}
+
 /* The constant's values as the state's first, none where all are real zero. */
 static int first_value(struct tflite *t, const struct tflite_node *n, struct tflite_variable *v,
 		       const struct tflite_tensor *x)
@@ -127,6 +139,8 @@ static int first_value(struct tflite *t, const struct tflite_node *n, struct tfl
 	struct ne_shape shape = tflite_shape(x);
 	bool zeros = true;
 
+	if (x->data && tflite_is_s16(x))
+		return first_reals(t, n, v, x);
 	if (!x->data || (x->type != TFLITE_F32 && !(q.scale > 0)))
 		return tflite_fail(t, n, EOPNOTSUPP,
 				   "a first value must be a constant, real or quantised");

@@ -57,6 +57,33 @@ struct ne_shape tflite_shape(const struct tflite_tensor *x)
 	return s;
 }
 
+enum ne_dtype tflite_plain_type(enum tflite_type type)
+{
+	switch (type) {
+	case TFLITE_S32:
+		return NE_S32;
+	case TFLITE_S64:
+		return NE_S64;
+	case TFLITE_BOOL:
+		return NE_BOOL;
+	default:
+		return (enum ne_dtype)0;
+	}
+}
+
+bool tflite_is_s16(const struct tflite_tensor *x)
+{
+	return x->type == TFLITE_S16 && x->scale.n == 1;
+}
+
+struct ne_quant tflite_quant_s16(const struct tflite_tensor *x)
+{
+	return (struct ne_quant){
+		fb_vector_f32(&x->scale, 0),
+		x->zero.n ? (int32_t)fb_vector_s64(&x->zero, 0) : 0,
+	};
+}
+
 struct ne_quant tflite_quant(const struct tflite_tensor *x)
 {
 	struct ne_quant q = {0};
@@ -91,8 +118,14 @@ static void read_shape(const struct fb_table *from, struct tflite_tensor *x)
 static int read_quant(struct tflite *t, const struct fb_table *from, struct tflite_tensor *x)
 {
 	struct fb_table q = fb_table(from, TENSOR_QUANT);
-	int64_t lo = x->type == TFLITE_U8 ? 0 : x->type == TFLITE_S8 ? INT8_MIN : INT32_MIN;
-	int64_t hi = x->type == TFLITE_U8 ? UINT8_MAX : x->type == TFLITE_S8 ? INT8_MAX : INT32_MAX;
+	int64_t lo = x->type == TFLITE_U8    ? 0
+		     : x->type == TFLITE_S8  ? INT8_MIN
+		     : x->type == TFLITE_S16 ? INT16_MIN
+					     : INT32_MIN;
+	int64_t hi = x->type == TFLITE_U8    ? UINT8_MAX
+		     : x->type == TFLITE_S8  ? INT8_MAX
+		     : x->type == TFLITE_S16 ? INT16_MAX
+					     : INT32_MAX;
 
 	x->scale = fb_vector(&q, QUANT_SCALE, 4);
 	x->zero = fb_vector(&q, QUANT_ZERO, 8);

@@ -9,11 +9,8 @@
 enum { CONV_PADDING, CONV_STRIDE_W, CONV_STRIDE_H, CONV_ACT, CONV_DILATION_W, CONV_DILATION_H };
 enum { DW_PADDING, DW_STRIDE_W, DW_STRIDE_H, DW_MULTIPLIER, DW_ACT, DW_DILATION_W, DW_DILATION_H };
 enum { POOL_PADDING, POOL_STRIDE_W, POOL_STRIDE_H, POOL_WIDTH, POOL_HEIGHT, POOL_ACT };
-enum { PADDING_SAME = 0, PADDING_VALID = 1 };
 
-/* Padding "same": the output has ceil(size / stride) positions, what is missing goes around the
- * input, the odd one after it. */
-static int same_padding(int64_t size, int64_t k, int64_t d, int64_t stride, int32_t *ret_before,
+int tflite_same_padding(int64_t size, int64_t k, int64_t d, int64_t stride, int32_t *ret_before,
 			int32_t *ret_after)
 {
 	int64_t out = (size + stride - 1) / stride;
@@ -39,12 +36,12 @@ static int pad_window(struct tflite *t, const struct tflite_node *n, int padding
 					   w->kw, w->sh, w->sw, w->dh, w->dw);
 	if (x->rank != 4)
 		return tflite_fail(t, n, EINVAL, "an input of rank %u; 4 is wanted", x->rank);
-	if (padding == PADDING_VALID)
+	if (padding == TFLITE_VALID)
 		return 0;
-	if (padding != PADDING_SAME)
+	if (padding != TFLITE_SAME)
 		return tflite_fail(t, n, EOPNOTSUPP, "padding %d", padding);
-	if (same_padding(x->dim[1], w->kh, w->dh, w->sh, &w->pad_top, &w->pad_bottom) < 0 ||
-	    same_padding(x->dim[2], w->kw, w->dw, w->sw, &w->pad_left, &w->pad_right) < 0)
+	if (tflite_same_padding(x->dim[1], w->kh, w->dh, w->sh, &w->pad_top, &w->pad_bottom) < 0 ||
+	    tflite_same_padding(x->dim[2], w->kw, w->dw, w->sw, &w->pad_left, &w->pad_right) < 0)
 		return tflite_fail(t, n, EINVAL, "padding over %d", NE_MAX_DIM);
 	return 0;
 }
@@ -76,10 +73,21 @@ int tflite_conv_2d(struct tflite *t, const struct tflite_node *n)
 				   w->dim[3], x->dim[3]);
 	attr.groups = x->dim[3] / w->dim[3];
 	in[0] = (uint32_t)id;
-	NE_RETURN_IF(tflite_weights(t, n, id, NULL, &in[1]));
-	NE_RETURN_IF(tflite_bias(t, n, id, &in[2]));
+	NE_RETURN_IF(tflite_weights(t, n, id, NULL, NULL, &in[1]));
+	NE_RETURN_IF(tflite_bias(t, n, 2, id, 1, &in[2]));
 	return tflite_set_out_act(t, n, NE_OP_CONV, &attr, in[2] == NE_NONE ? 2 : 3, in,
 				  fb_s8(&n->opt, CONV_ACT, 0));
+}
+
+/* Where value @i of weights [OC,KH,KW,1] is in [1,KH,KW,OC]; to be freed, NULL without memory. */
+static size_t *turned(const struct tflite_tensor *w)
+{
+	size_t elements = tflite_elements(w), oc = (size_t)w->dim[3], taps = elements / oc;
+	size_t *from = malloc(elements * sizeof(*from));
+
+	for (size_t i = 0; from && i < elements; i++)
+		from[i] = i % taps * oc + i / taps;
+	return from;
 }
 
 /*
@@ -90,11 +98,12 @@ int tflite_depthwise_conv_2d(struct tflite *t, const struct tflite_node *n)
 {
 	const struct tflite_tensor *w = tflite_in(t, n, 1);
 	struct ne_attr attr = {.groups = 1};
+	struct tflite_places places = {.times = 1};
 	struct ne_shape shape;
 	const struct ne_shape *x;
 	uint32_t in[3];
 	bool plain;
-	int id = tflite_in_id(t, n, 0);
+	int id = tflite_in_id(t, n, 0), r;
 
 	if (id < 0)
 		return id;
@@ -120,8 +129,13 @@ int tflite_depthwise_conv_2d(struct tflite *t, const struct tflite_node *n)
 		shape = (struct ne_shape){4, {w->dim[3], w->dim[1], w->dim[2], 1}};
 	attr.groups = plain ? 1 : x->dim[3];
 	in[0] = (uint32_t)id;
-	NE_RETURN_IF(tflite_weights(t, n, id, &shape, &in[1]));
-	NE_RETURN_IF(tflite_bias(t, n, id, &in[2]));
+	places.from = plain ? NULL : turned(w);
+	if (!plain && !places.from)
+		return tflite_fail(t, n, ENOMEM, "no memory");
+	r = tflite_weights(t, n, id, &shape, &places, &in[1]);
+	free((void *)(uintptr_t)places.from);
+	NE_RETURN_IF(r);
+	NE_RETURN_IF(tflite_bias(t, n, 2, id, 1, &in[2]));
 	return tflite_set_out_act(t, n, plain ? NE_OP_DWCONV : NE_OP_CONV, &attr,
 				  in[2] == NE_NONE ? 2 : 3, in, fb_s8(&n->opt, DW_ACT, 0));
 }

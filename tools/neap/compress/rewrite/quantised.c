@@ -106,8 +106,10 @@ static int join(struct edit *e, uint32_t node)
 	uint32_t y = g->node[node].out[0], w = e->producer[g->node[node].in[0]];
 	int twin;
 
-	if (w != NE_NONE && (g->node[w].op == NE_OP_DEQUANTISE ||
-			     (g->node[w].op == NE_OP_QUANTISE && is_shift(e, &g->node[w])))) {
+	/* quantise takes no s16 itself */
+	if (w != NE_NONE && tensor_of(e, g->node[w].in[0])->dtype != NE_S16 &&
+	    (g->node[w].op == NE_OP_DEQUANTISE ||
+	     (g->node[w].op == NE_OP_QUANTISE && is_shift(e, &g->node[w])))) {
 		edit_set_input(e, node, 0, g->node[w].in[0]);
 		return 1;
 	}
