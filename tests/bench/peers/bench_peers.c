@@ -4,6 +4,7 @@
  *
  *   peers --ort LIBRARY --json FILE NAME,PRECISION,MODEL.neap,MODEL.onnx[,OTHER.onnx] ...
  *   peers --nested MODEL.neap|RECIPE.ini ... --nested-json FILE
+ *   peers --real QUANTISED.neap REAL.neap
  *
  * --quick: one thread and the best kernels only, and no memory. --samples N of each engine (600).
  *
@@ -32,7 +33,8 @@ struct bench {
 	uint32_t n_case, samples;
 	const char *json, *nested[MAX_CASES], *nested_json;
 	uint32_t n_nested;
-	bool quick; /* one thread, the best kernels */
+	const char *quantised, *real; /* files, of --real */
+	bool quick;                   /* one thread, the best kernels */
 	cJSON *rows;
 	struct footprint footprint[MAX_CASES][N_PEERS];
 	bool mismatch;
@@ -64,6 +66,7 @@ static int parse(struct bench *b, int argc, char **argv)
 						{"nested", required_argument, NULL, 'l'},
 						{"nested-json", required_argument, NULL, 'm'},
 						{"quick", no_argument, NULL, 'q'},
+						{"real", required_argument, NULL, 'r'},
 						{NULL, 0, NULL, 0}};
 	struct ne_error err;
 	int opt;
@@ -78,12 +81,18 @@ static int parse(struct bench *b, int argc, char **argv)
 			b->nested[b->n_nested++] = optarg;
 		else if (opt == 'm')
 			b->nested_json = optarg;
+		else if (opt == 'r')
+			b->quantised = optarg;
 		else if (opt == 'q')
 			b->quick = true;
 		else if (opt == 'n')
 			b->samples = (uint32_t)NE_CLAMP(atoi(optarg), 10, 100000);
 		else
 			return -EINVAL;
+	}
+	if (b->quantised && optind + 1 == argc) {
+		b->real = argv[optind];
+		return 0;
 	}
 	for (; optind < argc && b->n_case < MAX_CASES; optind++)
 		if (load_case(&b->c[b->n_case++], argv[optind], &err) < 0) {
@@ -94,7 +103,8 @@ static int parse(struct bench *b, int argc, char **argv)
 		return 0;
 	fprintf(stderr, "usage: peers --ort LIBRARY --json FILE "
 			"NAME,PRECISION,NEAP,ONNX[,REFERENCE] ...\n"
-			"       peers --nested MODEL.neap|RECIPE.ini ... --nested-json FILE\n");
+			"       peers --nested MODEL.neap|RECIPE.ini ... --nested-json FILE\n"
+			"       peers --real QUANTISED.neap REAL.neap\n");
 	return -EINVAL;
 }
 
@@ -293,11 +303,18 @@ static int bench_nestings(const struct bench *b)
 
 int main(int argc, char **argv)
 {
+	struct ne_error err;
 	struct bench b;
 	int r = 0;
 
 	if (parse(&b, argc, argv) < 0)
 		return 2;
+	if (b.real) {
+		r = write_real(b.quantised, b.real, &err);
+		if (r < 0)
+			fprintf(stderr, "peers: %s\n", err.text);
+		return r < 0;
+	}
 	b.rows = cJSON_CreateArray();
 	if (b.n_case)
 		bench_cases(&b);

@@ -67,6 +67,21 @@ const struct ne_node *peer_relu_after(const struct ne_graph *g, uint32_t i)
 	return found;
 }
 
+uint32_t peer_input(const struct ne_graph *g)
+{
+	uint32_t x = g->in[0];
+
+	for (uint32_t i = 0; i < g->n_node; i++) {
+		const struct ne_node *n = &g->node[i];
+
+		if (n->op == NE_OP_TRANSPOSE && n->in[0] == x)
+			return n->out[0];
+		if (n->op == NE_OP_QUANTISE && n->in[0] == x)
+			x = n->out[0];
+	}
+	return g->in[0];
+}
+
 void lane_open(struct lane *l, const struct peer *peer, const struct peer_case *c, const char *cpu,
 	       unsigned threads, const void *in)
 {

@@ -42,6 +42,9 @@ const char *neap_cpu(const struct peer_run *r);
 extern const char *const lesser_sets[];
 bool has_more_than(const char *cpu);
 
+/* real.c: writes the network of the quantised model @from, on real values, to @to. */
+int write_real(const char *from, const char *to, struct ne_error *err);
+
 /* nested.c: adds a row for each level of @file and each instruction set: a model, or a recipe, of
  * which the network is built untrained in f32. -EIO where an answer is not that of the shape alone. */
 int bench_nested(const char *file, uint32_t samples, cJSON *rows, struct ne_error *err);

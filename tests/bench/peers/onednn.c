@@ -345,10 +345,11 @@ static int reshape(struct state *s, uint32_t x, uint32_t y)
 static int build(struct state *s)
 {
 	const struct ne_graph *g = &s->m->graph;
+	const uint32_t in = peer_input(g);
 	dnnl_memory_desc_t md;
 
-	NE_RETURN_IF(activation(s, g->in[0], false, &md));
-	NE_RETURN_IF(new_memory(s, &md, &s->of[g->in[0]]));
+	NE_RETURN_IF(activation(s, in, false, &md));
+	NE_RETURN_IF(new_memory(s, &md, &s->of[in]));
 	for (uint32_t i = 0; i < g->n_node; i++) {
 		const struct ne_node *n = &g->node[i], *relu = peer_relu_after(g, i);
 		uint32_t y = relu ? relu->out[0] : n->out[0];
@@ -356,6 +357,8 @@ static int build(struct state *s)
 			      : relu->op == NE_OP_RELU ? NE_ACT_RELU
 						       : NE_ACT_RELU6;
 
+		if (n->op == NE_OP_TRANSPOSE && y == in)
+			continue;
 		switch (n->op) {
 		case NE_OP_CONV:
 		case NE_OP_DWCONV:

@@ -49,6 +49,10 @@ void onnxruntime_library(const char *path);
 /* The relu or relu6 that alone reads what node @i writes, to be computed with it, or NULL. */
 const struct ne_node *peer_relu_after(const struct ne_graph *g, uint32_t i);
 
+/* What stands for input 0 with engines that have channels last: the result of the transposition that
+ * the graph begins with, or the input itself. */
+uint32_t peer_input(const struct ne_graph *g);
+
 double now_us(void);
 
 /* Multiply-accumulates in units of 1e9 operations (two each) a second at most, on @threads at once:

@@ -264,7 +264,7 @@ static int build(struct state *s)
 			last = g->node[i].in[0];
 	for (uint32_t t = 0; t < g->n_tensor; t++)
 		s->id[t] = XNN_INVALID_VALUE_ID;
-	NE_RETURN_IF(define_value(s, g->in[0], 0, XNN_VALUE_FLAG_EXTERNAL_INPUT));
+	NE_RETURN_IF(define_value(s, peer_input(g), 0, XNN_VALUE_FLAG_EXTERNAL_INPUT));
 	NE_RETURN_IF(define_value(s, last, 1, XNN_VALUE_FLAG_EXTERNAL_OUTPUT));
 	for (uint32_t i = 0; i < g->n_node; i++) {
 		const struct ne_node *n = &g->node[i], *relu = peer_relu_after(g, i);
@@ -273,7 +273,8 @@ static int build(struct state *s)
 			      : relu->op == NE_OP_RELU ? NE_ACT_RELU
 						       : NE_ACT_RELU6;
 
-		if (n->op == NE_OP_RELU || n->op == NE_OP_RELU6)
+		if (n->op == NE_OP_RELU || n->op == NE_OP_RELU6 ||
+		    (n->op == NE_OP_TRANSPOSE && y == peer_input(g)))
 			continue;
 		if (is_alias(s, n)) {
 			s->id[y] = s->id[n->in[0]];
