@@ -21,8 +21,8 @@
 #include "engine/kernels/tile.h"
 #include "engine/kernels/x86/lines_f32.h"
 
-#define DW_MR   8 /* pixels of a tile, or vectors of two pixels */
-#define DW_TAPS 3 /* along the line, where full lines are worked off */
+#define DW_MR   12 /* pixels of a tile, or vectors of two pixels */
+#define DW_TAPS 3  /* along the line, where full lines are worked off */
 
 enum {
 	DW_NO_FIRST = 1, /* the first pixel's first tap is padding */
@@ -201,19 +201,19 @@ typedef void dw_fn(const struct dw_job *j, const float *x, float *y, uint32_t en
 	{                                                                                         \
 		dw_pair(j, x, y, ends, mr);                                                       \
 	}
-TILES_8(1)
+TILES_12(1)
 #undef TILE
 #define TILE(mr, unused) [(mr)-1] = dw_any_##mr,
-static dw_fn *const dw_any_table[DW_MR] = {TILES_8(1)};
+static dw_fn *const dw_any_table[DW_MR] = {TILES_12(1)};
 #undef TILE
 #define TILE(mr, unused) [(mr)-1] = dw_slide1_##mr,
-static dw_fn *const dw_slide1_table[DW_MR] = {TILES_8(1)};
+static dw_fn *const dw_slide1_table[DW_MR] = {TILES_12(1)};
 #undef TILE
 #define TILE(mr, unused) [(mr)-1] = dw_slide2_##mr,
-static dw_fn *const dw_slide2_table[DW_MR] = {TILES_8(1)};
+static dw_fn *const dw_slide2_table[DW_MR] = {TILES_12(1)};
 #undef TILE
 #define TILE(mr, unused) [(mr)-1] = dw_pair_##mr,
-static dw_fn *const dw_pair_table[DW_MR] = {TILES_8(1)};
+static dw_fn *const dw_pair_table[DW_MR] = {TILES_12(1)};
 #undef TILE
 
 /* @n pixels, dealt out evenly; @xs, @ys: from pixel to pixel. */
