@@ -2,8 +2,9 @@
 /*
  * Convolution over whole rows of an image by register tiles, s8 (struct ne_conv_image_s8). Includes
  * as conv_tile.h does, with the same definitions, and tile_of(zero), an element of the panel. With
- * IMAGE_OWN_BLOCKS the includer brings image_blocks(), the tiles, itself. IMAGE_ADD is the kernel
- * that does the sum behind a convolution, chunk by chunk, where tile_store() does not.
+ * IMAGE_OWN_BLOCKS the includer brings image_blocks(), the tiles, itself; with IMAGE_COLUMNS there are
+ * the tiles of conv_columns.h too. IMAGE_ADD is the kernel that does the sum behind a convolution,
+ * chunk by chunk, where tile_store() does not.
  *
  * Input rows are brought to scratch once, with their padding and in the form that the dot product
  * takes. After that a tile's pixels lie at constant distances from each other, and so do the runs
@@ -12,23 +13,28 @@
  */
 #include "engine/kernels/tile.h"
 
-static void image_fill(tile_x *d, const struct ne_image_rows *im, uint32_t c, int32_t pixels)
-{
-	const tile_x zero = tile_of(im->zero);
+/* A vector of padding, made once for a chunk. */
+struct image_zero {
+	_Alignas(64) tile_x x[TILE_SLACK];
+};
 
+/* As image_copy() may write beyond, where pixels have no rest. */
+static inline void image_fill(tile_x *d, const struct ne_image_rows *im, uint32_t c, int32_t pixels,
+			      const struct image_zero *zero)
+{
 	if (im->pixel == c) {
-		for (size_t i = 0; i < (size_t)pixels * c; i++)
-			d[i] = zero;
+		for (size_t i = 0; i < (size_t)pixels * c; i += TILE_SLACK)
+			memcpy(d + i, zero, sizeof(*zero));
 		return;
 	}
 	for (int32_t p = 0; p < pixels; p++, d += im->pixel)
 		for (uint32_t i = 0; i < im->pixel; i++)
-			d[i] = i < c ? zero : 0;
+			d[i] = i < c ? zero->x[0] : 0;
 }
 
 /* @pixels of @x to scratch. May write TILE_SLACK elements beyond: what follows is written later. */
-static void image_copy(tile_x *d, const struct ne_image_rows *im, uint32_t c, const tile_in *x,
-		       int32_t pixels)
+static inline void image_copy(tile_x *d, const struct ne_image_rows *im, uint32_t c,
+			      const tile_in *x, int32_t pixels)
 {
 	if (im->pixel == c) {
 		tile_gather(d, x, (uint32_t)pixels * c);
@@ -38,21 +44,21 @@ static void image_copy(tile_x *d, const struct ne_image_rows *im, uint32_t c, co
 		tile_gather(d, x, c);
 }
 
-static void image_row(tile_x *d, const struct ne_image_rows *im, uint32_t c, const tile_in *x,
-		      int32_t row)
+static inline void image_row(tile_x *d, const struct ne_image_rows *im, uint32_t c,
+			     const tile_in *x, int32_t row, const struct image_zero *zero)
 {
 	const int32_t left = NE_MIN(im->left, im->columns);
 	const int32_t inside = NE_MIN(im->w, im->columns - left);
 
 	if (row < 0 || row >= im->h) {
-		image_fill(d, im, c, im->columns);
+		image_fill(d, im, c, im->columns, zero);
 		return;
 	}
-	image_fill(d, im, c, left);
+	image_fill(d, im, c, left, zero);
 	d += (size_t)left * im->pixel;
 	image_copy(d, im, c, x + (size_t)row * (size_t)im->w * c, inside);
 	d += (size_t)inside * im->pixel;
-	image_fill(d, im, c, im->columns - left - inside);
+	image_fill(d, im, c, im->columns - left - inside, zero);
 }
 
 /* All output channels of @rows rows of @n pixels, the first of them pixel p, from scratch. */
@@ -64,13 +70,18 @@ static void image_chunk(const tile_args *a, uint32_t first, uint32_t n)
 	const struct ne_image_rows *im = &a->im;
 	const int32_t top = (int32_t)first * im->sh - im->top;
 	const int32_t rows = (int32_t)(n - 1) * im->sh + im->rows;
-	tile_x *scratch = a->scratch;
+	const size_t row = (size_t)im->columns * im->pixel;
+	tile_x *d = a->scratch;
+	struct image_zero zero;
 
-	for (int32_t r = 0; r < rows; r++)
-		if (r % im->sh < im->rows) /* rows between windows are skipped */
-			image_row(scratch + (size_t)r * (size_t)im->columns * im->pixel, im, a->ic,
-				  a->x, top + r);
-	image_blocks(a, scratch, first * (uint32_t)im->ow, n, (uint32_t)im->ow);
+	for (size_t i = 0; i < TILE_SLACK; i++)
+		zero.x[i] = tile_of(im->zero);
+	for (int32_t r = 0, of_window = 0; r < rows; r++, d += row) {
+		if (of_window < im->rows) /* rows between windows are skipped */
+			image_row(d, im, a->ic, a->x, top + r, &zero);
+		of_window = of_window + 1 == im->sh ? 0 : of_window + 1;
+	}
+	image_blocks(a, a->scratch, first * (uint32_t)im->ow, n, (uint32_t)im->ow);
 }
 
 /* The sum of the chunk, which is still in the first cache. */
@@ -185,6 +196,10 @@ TILE_LIST
 static image_fn *const image_table[TILE_MAX_NB][TILE_MAX_MR] = {TILE_LIST};
 #undef TILE
 
+#ifdef IMAGE_COLUMNS
+#include "engine/kernels/conv_columns.h"
+#endif
+
 /* @n pixels from p, dealt out evenly: 13 of at most 12 become 7 and 6. */
 static inline void image_pixels(const tile_args *a, const tile_x *x, uint32_t p, uint32_t n,
 				uint32_t block, uint32_t nb)
@@ -218,6 +233,13 @@ static void image_blocks(const tile_args *a, const tile_x *x, uint32_t p, uint32
 
 		nb = a->way && a->way <= TILE_MAX_NB ? NE_MIN(a->way, left)
 						     : (left + groups - 1) / groups;
+#ifdef IMAGE_COLUMNS
+		if (nb <= 2 && image_has_columns(a)) {
+			for (uint32_t r = 0; r < rows; r++)
+				columns_pixels(a, x + r * row, p + r * n, n, block, nb);
+			continue;
+		}
+#endif
 		for (uint32_t r = 0; r < rows; r++)
 			image_pixels(a, x + r * row, p + r * n, n, block, nb);
 	}

@@ -32,9 +32,8 @@
 
 /* 37 cache lines: an odd number, so that rows do not meet in the same L1 sets; a 3x3 window of 256
  * s8 channels fits, and TILE_MAX_MR rows in L1. */
-#define TILE_ROW   (37 * 64 / sizeof(tile_x))
-#define TILE_SLACK (64 / sizeof(tile_x))
-#define TILE_FULL  ((uint32_t)((TILE_ROW - TILE_SLACK) / TILE_KR * TILE_KR))
+#define TILE_ROW  (37 * 64 / sizeof(tile_x))
+#define TILE_FULL ((uint32_t)((TILE_ROW - TILE_SLACK) / TILE_KR * TILE_KR))
 
 struct tile_panel {
 	_Alignas(64) tile_x row[TILE_MAX_MR][TILE_ROW];

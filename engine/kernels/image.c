@@ -11,3 +11,10 @@ size_t ne_image_scratch(const struct ne_image_rows *im, bool flat, size_t elem)
 
 	return rows * columns * im->pixel * elem + BEYOND;
 }
+
+size_t ne_dw_square_scratch(const struct ne_image_rows *im)
+{
+	const size_t pairs = ((size_t)(im->chunk - 1) * (size_t)im->sh + 3 + 1) / 2;
+
+	return pairs * 2 * (size_t)im->columns * im->pixel * sizeof(int16_t) + BEYOND;
+}

@@ -22,6 +22,7 @@
 	void ne_conv_f32_##set(const struct ne_conv_f32 *a);                                       \
 	void ne_dw_s8_##set(const struct ne_dw_s8 *a);                                             \
 	void ne_dw_image_s8_##set(const struct ne_dw_image_s8 *a);                                 \
+	void ne_dw_square_s8_##set(const struct ne_dw_square_s8 *a);                               \
 	void ne_dw_f32_##set(const struct ne_dw_f32 *a);                                           \
 	void ne_maxpool_s8_##set(const struct ne_pool_s8 *a);                                      \
 	void ne_maxpool_f32_##set(const struct ne_pool_f32 *a);                                    \

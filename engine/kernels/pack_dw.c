@@ -142,3 +142,28 @@ void ne_pack_dw_channels(const struct ne_kernels *k, void *dst, const void *valu
 			*to++ = channel < 0 ? 0 : from[channel];
 		}
 }
+
+/* ---- 3x3 by pairs of rows ---- */
+
+size_t ne_pack_dw_square_bytes(uint32_t c, int32_t sh)
+{
+	return ne_round_up(c, 8) * (sh == 1 ? 24 : 12) * sizeof(int16_t);
+}
+
+void ne_pack_dw_square(int16_t *dst, const int8_t *w, size_t w_stride, uint32_t c, int32_t sh)
+{
+	const uint32_t outputs = sh == 1 ? 2 : 1;
+
+	memset(dst, 0, ne_pack_dw_square_bytes(c, sh));
+	for (uint32_t i = 0; i < c; i++) {
+		int16_t *block = dst + (size_t)(i / 8) * 6 * outputs * 16 + i % 8 * 2;
+
+		for (uint32_t tap = 0; tap < 9; tap++)
+			for (uint32_t out = 0; out < outputs; out++) {
+				const uint32_t row = tap / 3 + out, column = tap % 3;
+
+				block[((column * 2 + row / 2) * outputs + out) * 16 + row % 2] =
+					w[tap * w_stride + i];
+			}
+	}
+}

@@ -163,6 +163,25 @@ struct ne_dw_image_s8 {
 	int8_t *y; /* of row 0, dense */
 };
 
+/*
+ * Depthwise windows of 3x3 without dilation, 1 or 2 rows apart. Scratch holds rows in pairs, their
+ * elements in turn as s16, so that one product adds two taps of a column; where windows are a row
+ * apart two output rows are worked out from the same two pairs.
+ */
+struct ne_dw_square_s8 {
+	const int8_t *x;
+	void *scratch;           /* ne_dw_square_scratch() bytes, 64-byte aligned */
+	struct ne_image_rows im; /* pixel: c or, so many at a time, a multiple of 8;
+				  * chunk even where sh is 1 */
+	uint32_t first, n, c;
+	const int16_t *w;    /* ne_pack_dw_square() */
+	const int32_t *bias; /* zero point of the input already in it; c rounded up to 8 */
+	const float *mult;
+	bool wide; /* some |product| may be 2^31 or more */
+	int32_t zp, lo, hi;
+	int8_t *y; /* of row 0, dense */
+};
+
 /* v = scale[o] * sum + bias[o]; where slope is not 0 (0 to 1) v = max(v, slope * v); y[p][o] =
  * clamp(v, lo, hi). Packed [oc/nr][tap][ic][nr]. */
 struct ne_conv_f32 {
@@ -371,6 +390,8 @@ struct ne_kernels {
 	uint32_t dw_image_lanes, dw_image_taps, dw_image_elem; /* taps: 1, 2 or 4 */
 	int32_t dw_image_shift;
 
+	void (*dw_square_s8)(const struct ne_dw_square_s8 *a);
+
 	void (*conv_lines_f32)(const struct ne_conv_lines_f32 *a);
 	void (*dw_lines_f32)(const struct ne_dw_lines_f32 *a);
 	/* conv_s8 of one pixel and one tap at @x to @y (of channel 0), for the blocks of nr output
@@ -441,6 +462,12 @@ void ne_pack_dw_channels(const struct ne_kernels *k, void *dst, const void *valu
 /* The tap of each place of a group: [n_group][taps] as row * kw + column, row up to kh where pair;
  * -1 where there is none. */
 void ne_dw_image_taps(const struct ne_kernels *k, int32_t *tap, const struct ne_dw_shape *s);
+
+/* Packing for dw_square_s8, from [9][w_stride]. A block of 8 channels takes for each column, pair of
+ * rows and (sh 1) output row 8 pairs of weights; what has no weight is zero. */
+size_t ne_pack_dw_square_bytes(uint32_t c, int32_t sh);
+void ne_pack_dw_square(int16_t *dst, const int8_t *w, size_t w_stride, uint32_t c, int32_t sh);
+size_t ne_dw_square_scratch(const struct ne_image_rows *im);
 
 /* Bytes of scratch that a chunk of rows, or of pixels (flat), takes, with what kernels touch beyond. */
 size_t ne_image_scratch(const struct ne_image_rows *im, bool flat, size_t elem);

@@ -145,8 +145,8 @@ static const void *lower_weights(struct ne_lower *lw, const struct ne_node *n,
 	return kept;
 }
 
-/* Whether a sum times its factor may pass 2^31: x + shift is below 256. */
-static bool is_wide(uint32_t c, const struct ne_channels_s8 *ch, const int64_t *magnitude)
+/* x + shift is below 256. */
+bool ne_dw_is_wide(uint32_t c, const struct ne_channels_s8 *ch, const int64_t *magnitude)
 {
 	for (uint32_t i = 0; i < c; i++) {
 		const double sum = 256.0 * (double)magnitude[i] + abs(ch->bias[i]);
@@ -165,10 +165,12 @@ int ne_dw_lower_image(struct ne_lower *lw, const struct ne_node *n, const struct
 	struct image_args s = {.fn = lw->k->dw_image_s8};
 	const struct ne_dw_shape shape = shape_of(lw, w);
 
+	if (ne_dw_is_square(lw, w))
+		return ne_dw_lower_square(lw, n, w, ch, magnitude);
 	set_rows(lw, w, &s.a);
 	s.a.im.zero = (int8_t)qx.zero;
 	s.a.n_group = ne_dw_image_groups(lw->k, &shape);
-	s.a.wide = is_wide(s.a.c, ch, magnitude);
+	s.a.wide = ne_dw_is_wide(s.a.c, ch, magnitude);
 	s.a.zp = qy.zero;
 	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
 	s.a.offset = lower_offsets(lw, w, &s.a);

@@ -12,4 +12,11 @@ bool ne_dw_as_image(const struct ne_lower *lw, const struct ne_windows *w);
 int ne_dw_lower_image(struct ne_lower *lw, const struct ne_node *n, const struct ne_windows *w,
 		      const struct ne_channels_s8 *ch, const int64_t *magnitude);
 
+/* The same by dw_square_s8, and whether that can do it. */
+bool ne_dw_is_square(const struct ne_lower *lw, const struct ne_windows *w);
+int ne_dw_lower_square(struct ne_lower *lw, const struct ne_node *n, const struct ne_windows *w,
+		       const struct ne_channels_s8 *ch, const int64_t *magnitude);
+/* Whether a sum times its factor may pass 2^31. */
+bool ne_dw_is_wide(uint32_t c, const struct ne_channels_s8 *ch, const int64_t *magnitude);
+
 #endif

@@ -72,7 +72,9 @@ static int wishes_of_node(const struct ne_lower *lw, uint32_t node, uint32_t fir
 {
 	const struct ne_node *n = &lw->g->node[node];
 	const struct ne_tensor *w = &lw->g->tensor[n->in[1]];
+	const struct ne_shape *y = &ne_node_out(lw->g, n)->shape;
 	const uint32_t taps = (uint32_t)(n->attr.window.kh * n->attr.window.kw), from = l->n;
+	const uint32_t pixels = (uint32_t)(ne_shape_elements(y) / (size_t)ne_shape_last(y));
 
 	for (uint32_t i = 0; i < lw->m->n_level; i++) {
 		const struct ne_level *level = &lw->m->level[i];
@@ -85,6 +87,7 @@ static int wishes_of_node(const struct ne_lower *lw, uint32_t node, uint32_t fir
 		own = entry_of(l, from, node, ic);
 		if (!own)
 			return -ENOMEM;
+		own->pixels = pixels;
 		own->oc = NE_MAX(own->oc, oc);
 		own->bytes = packed_bytes(lw->k, w, own->oc, taps, ic);
 	}
@@ -117,10 +120,14 @@ static int by_place(const void *a, const void *b)
 	return (x->ic > y->ic) - (x->ic < y->ic);
 }
 
-static int by_bytes(const void *a, const void *b)
+/* Pixels for each input channel, the most first; then the smaller one. */
+static int by_worth(const void *a, const void *b)
 {
 	const struct ne_own *x = a, *y = b;
+	const uint64_t of_x = (uint64_t)x->pixels * y->ic, of_y = (uint64_t)y->pixels * x->ic;
 
+	if (of_x != of_y)
+		return of_x > of_y ? -1 : 1;
 	return x->bytes == y->bytes ? by_place(a, b) : x->bytes < y->bytes ? -1 : 1;
 }
 
@@ -150,11 +157,14 @@ int ne_own_choose(struct ne_lower *lw)
 		return ne_fail(lw->err, ENOMEM, "out of memory building the program");
 	}
 	if (l.n)
-		qsort(l.own, l.n, sizeof(*l.own), by_bytes);
-	for (; n < l.n && l.own[n].bytes <= left; n++)
-		left -= l.own[n].bytes;
-	for (uint32_t i = n; i < l.n; i++)
-		lw->packed[l.own[i].node].no_quads = true;
+		qsort(l.own, l.n, sizeof(*l.own), by_worth);
+	for (uint32_t i = 0; i < l.n; i++)
+		if (l.own[i].bytes <= left) {
+			left -= l.own[i].bytes;
+			l.own[n++] = l.own[i];
+		} else {
+			lw->packed[l.own[i].node].no_quads = true;
+		}
 	if (n)
 		qsort(l.own, n, sizeof(*l.own), by_place);
 	lw->own = l.own;

@@ -128,14 +128,15 @@ struct ne_packed {
  * Copies of weights for levels that cut a layer's input: a prefix of the channels leaves gaps between
  * the taps of a window, which costs such a level up to a fifth of its time; and quads lie across the
  * inputs, so that no prefix of theirs will do. A copy has the first ic of the input channels and as
- * many output channels as any level uses with them. It is made where the layer has more than one tap
- * or may have quads, the cheapest copies first, as long as all of them together take at most
- * NE_OWN_BYTES or an NE_OWN_SHARE'th of the weights of all layers, whichever is more.
+ * many output channels as any level uses with them. Those are made that save most for their bytes, as
+ * long as all of them together take at most NE_OWN_BYTES or an NE_OWN_SHARE'th of the weights of all
+ * layers, whichever is more. What a window's gaps cost does not depend on how many inputs lie between
+ * them, so that a copy saves by the byte what its layer has of pixels, divided by ic.
  */
 #define NE_OWN_BYTES ((size_t)256 << 10)
 #define NE_OWN_SHARE 8u
 struct ne_own {
-	uint32_t node, ic, oc;
+	uint32_t node, ic, oc, pixels;
 	size_t bytes; /* packed */
 	struct ne_packed packed;
 };

@@ -20,13 +20,13 @@
 #define HANG_SECONDS 60 /* for one random case; generous, for emulators and valgrind */
 
 static const struct check_test *const tests[] = {
-	&check_conv_s8,        &check_conv_f32,      &check_dw_s8,       &check_dw_f32,
-	&check_maxpool_s8,     &check_maxpool_f32,   &check_avgpool_s8,  &check_avgpool_f32,
-	&check_add_s8,         &check_add_f32,       &check_mul_f32,     &check_clamp_f32,
-	&check_hardswish_f32,  &check_lut_s8,        &check_quantise_s8, &check_dequantise_s8,
-	&check_mel_f32,        &check_conv_image_s8, &check_dw_image_s8, &check_interleave_8,
-	&check_conv_lines_f32, &check_dw_lines_f32,  &check_dense_s8,    &check_conv_quads_s8,
-	&check_sums_s8,        &check_rans32,
+	&check_conv_s8,        &check_conv_f32,      &check_dw_s8,        &check_dw_f32,
+	&check_maxpool_s8,     &check_maxpool_f32,   &check_avgpool_s8,   &check_avgpool_f32,
+	&check_add_s8,         &check_add_f32,       &check_mul_f32,      &check_clamp_f32,
+	&check_hardswish_f32,  &check_lut_s8,        &check_quantise_s8,  &check_dequantise_s8,
+	&check_mel_f32,        &check_conv_image_s8, &check_dw_image_s8,  &check_interleave_8,
+	&check_conv_lines_f32, &check_dw_lines_f32,  &check_dense_s8,     &check_conv_quads_s8,
+	&check_sums_s8,        &check_rans32,        &check_dw_square_s8,
 };
 
 static const struct {

@@ -138,7 +138,7 @@ static void draw_dw(struct check *c, struct shape *s, struct ne_dw_image_s8 *a, 
 }
 
 /* Sum of a window, wrapping as the kernels' do. */
-static uint32_t window(const struct check *c, const struct ne_dw_image_s8 *a, const struct shape *s,
+static uint32_t window(const struct ne_dw_image_s8 *a, const struct shape *s, int32_t shift,
 		       const struct plain *p, int32_t oy, int32_t ox, uint32_t i)
 {
 	uint32_t sum = (uint32_t)p->bias[i];
@@ -151,7 +151,7 @@ static uint32_t window(const struct check *c, const struct ne_dw_image_s8 *a, co
 			const size_t at = ((size_t)y * (size_t)s->im.w + (size_t)x) * s->c + i;
 			const int32_t v = in ? a->x[at] : s->im.zero;
 
-			sum += (uint32_t)((v + c->k->dw_image_shift) *
+			sum += (uint32_t)((v + shift) *
 					  p->w[(size_t)(ky * s->kw + kx) * s->packed_c + i]);
 		}
 	return sum;
@@ -167,23 +167,30 @@ static void in_pieces(struct check *c, struct ne_dw_image_s8 *a)
 	}
 }
 
+static void draw_want(struct check *c, const struct shape *s, struct ne_dw_image_s8 *a,
+		      int32_t shift, const struct plain *p)
+{
+	int8_t *want;
+
+	check_output(c, (size_t)s->im.oh * (size_t)s->im.ow * s->c, 1, &a->y, &want);
+	for (int32_t oy = 0; oy < s->im.oh; oy++)
+		for (int32_t ox = 0; ox < s->im.ow; ox++)
+			for (uint32_t i = 0; i < s->c; i++)
+				*want++ = check_requantise(
+					(float)(int32_t)window(a, s, shift, p, oy, ox, i) *
+						p->mult[i],
+					a->zp, a->lo, a->hi);
+}
+
 static bool run(struct check *c)
 {
 	struct ne_dw_image_s8 a;
 	struct plain p;
 	struct shape s;
-	int8_t *want;
 
 	draw_shape(c, &s);
 	draw_dw(c, &s, &a, &p);
-	check_output(c, (size_t)s.im.oh * (size_t)s.im.ow * s.c, 1, &a.y, &want);
-	for (int32_t oy = 0; oy < s.im.oh; oy++)
-		for (int32_t ox = 0; ox < s.im.ow; ox++)
-			for (uint32_t i = 0; i < s.c; i++)
-				*want++ = check_requantise(
-					(float)(int32_t)window(c, &a, &s, &p, oy, ox, i) *
-						p.mult[i],
-					a.zp, a.lo, a.hi);
+	draw_want(c, &s, &a, c->k->dw_image_shift, &p);
 	in_pieces(c, &a);
 	free(p.w);
 	return check_same(c, 1, s.c, s.text);
@@ -212,37 +219,46 @@ static void call(const void *arg)
 	job->k->dw_image_s8(&job->a);
 }
 
+/* Layer @i as whole models run it; the weights are the caller's to free. */
+static struct shape draw_layer(struct check *c, size_t i, struct ne_dw_image_s8 *a, struct plain *p)
+{
+	const int32_t stride = layers[i].stride;
+	struct shape s = {
+		.im = {.h = layers[i].h,
+		       .w = layers[i].w,
+		       .sh = stride,
+		       .sw = stride,
+		       .top = 1,
+		       .left = 1,
+		       .oh = (layers[i].h + stride - 1) / stride,
+		       .ow = (layers[i].w + stride - 1) / stride,
+		       .chunk = layers[i].w > 50 ? 2 : 12},
+		.kh = 3,
+		.kw = 3,
+		.dh = 1,
+		.dw = 1,
+		.c = layers[i].c,
+		.packed_c = layers[i].c,
+	};
+	int8_t *want;
+
+	check_reset();
+	finish_shape(c, &s);
+	draw_dw(c, &s, a, p);
+	a->wide = false;
+	a->n = (uint32_t)s.im.oh;
+	check_output(c, (size_t)s.im.oh * (size_t)s.im.ow * s.c, 1, &a->y, &want);
+	return s;
+}
+
 static void bench(struct check *c)
 {
 	for (size_t i = 0; i < NE_ARRAY_SIZE(layers); i++) {
-		const int32_t stride = layers[i].stride;
-		struct shape s = {
-			.im = {.h = layers[i].h,
-			       .w = layers[i].w,
-			       .sh = stride,
-			       .sw = stride,
-			       .top = 1,
-			       .left = 1,
-			       .oh = (layers[i].h + stride - 1) / stride,
-			       .ow = (layers[i].w + stride - 1) / stride,
-			       .chunk = layers[i].w > 50 ? 2 : 12},
-			.kh = 3,
-			.kw = 3,
-			.dh = 1,
-			.dw = 1,
-			.c = layers[i].c,
-			.packed_c = layers[i].c,
-		};
 		struct job job = {.k = c->k};
 		struct plain p;
-		int8_t *want;
+		struct shape s;
 
-		check_reset();
-		finish_shape(c, &s);
-		draw_dw(c, &s, &job.a, &p);
-		job.a.wide = false;
-		job.a.n = (uint32_t)s.im.oh;
-		check_output(c, (size_t)s.im.oh * (size_t)s.im.ow * s.c, 1, &job.a.y, &want);
+		s = draw_layer(c, i, &job.a, &p);
 		check_time(c, layers[i].label, 9.0 * s.im.oh * s.im.ow * s.c, "MAC", call, &job);
 		free(p.w);
 	}
@@ -250,4 +266,109 @@ static void bench(struct check *c)
 
 const struct check_test check_dw_image_s8 = {
 	"dw_image_s8", offsetof(struct ne_kernels, dw_image_s8), run, bench, 400,
+};
+
+/* ---- 3x3 by pairs of rows ---- */
+
+/* @pixel: channels at a time, 0 for all. */
+static struct ne_dw_square_s8 square_of(struct check *c, const struct shape *s,
+					const struct ne_dw_image_s8 *a, const struct plain *p,
+					uint32_t pixel)
+{
+	const size_t padded = ne_round_up(s->c, 8);
+	int16_t *w = check_input(c, ne_pack_dw_square_bytes(s->c, s->im.sh), 64);
+	int32_t *bias = check_input(c, padded * 4, 64);
+	float *mult = check_input(c, padded * 4, 64);
+	struct ne_dw_square_s8 q = {
+		.x = a->x,
+		.im = a->im,
+		.c = s->c,
+		.w = w,
+		.bias = bias,
+		.mult = mult,
+		.wide = a->wide,
+		.zp = a->zp,
+		.lo = a->lo,
+		.hi = a->hi,
+		.y = a->y,
+	};
+	size_t scratch;
+
+	q.im.columns = (s->im.ow - 1) * s->im.sw + 3;
+	q.im.chunk = (uint32_t)ne_round_up(s->im.chunk, s->im.sh == 1 ? 2 : 1);
+	q.im.pixel = pixel && pixel < s->c ? pixel : s->c;
+	scratch = ne_round_up(ne_dw_square_scratch(&q.im), 64);
+	q.scratch = check_input(c, scratch, 64);
+	memset(q.scratch, 0x5a, scratch);
+	ne_pack_dw_square(w, p->w, s->packed_c, s->c, s->im.sh);
+	for (size_t i = 0; i < padded; i++) {
+		bias[i] = i < s->c ? p->bias[i] : 0;
+		mult[i] = i < s->c ? p->mult[i] : 0;
+	}
+	return q;
+}
+
+static bool run_square(struct check *c)
+{
+	struct ne_dw_image_s8 a;
+	struct ne_dw_square_s8 q;
+	struct plain p;
+	struct shape s;
+
+	do
+		draw_shape(c, &s);
+	while (s.im.sh > 2);
+	s.kh = s.kw = 3;
+	s.dh = s.dw = 1;
+	s.im.top = (int32_t)check_range(c, 0, 2);
+	s.im.left = (int32_t)check_range(c, 0, 2);
+	s.im.h = NE_MAX(s.im.h, 3 - s.im.top);
+	s.im.w = NE_MAX(s.im.w, 3 - s.im.left);
+	s.im.oh = outputs(s.im.h, 3, 1, s.im.sh, s.im.top + (check_one_in(c, 2) ? 2 : 0));
+	s.im.ow = outputs(s.im.w, 3, 1, s.im.sw, s.im.left + (check_one_in(c, 2) ? 2 : 0));
+	finish_shape(c, &s);
+	draw_dw(c, &s, &a, &p);
+	draw_want(c, &s, &a, 0, &p);
+	q = square_of(c, &s, &a, &p, check_one_in(c, 2) ? 0 : 8 * check_range(c, 1, 5));
+	for (q.first = 0; q.first < (uint32_t)q.im.oh; q.first += q.n) {
+		const uint32_t left = (uint32_t)q.im.oh - q.first;
+
+		q.n = check_one_in(c, 2) ? left : check_range(c, 1, left);
+		c->k->dw_square_s8(&q);
+	}
+	free(p.w);
+	return check_same(c, 1, s.c, s.text);
+}
+
+struct square_job {
+	const struct ne_kernels *k;
+	struct ne_dw_square_s8 a;
+};
+
+static void call_square(const void *arg)
+{
+	const struct square_job *job = arg;
+
+	job->k->dw_square_s8(&job->a);
+}
+
+static void bench_square(struct check *c)
+{
+	for (size_t i = 0; i < NE_ARRAY_SIZE(layers); i++) {
+		struct square_job job = {.k = c->k};
+		struct ne_dw_image_s8 a;
+		struct plain p;
+		struct shape s;
+
+		s = draw_layer(c, i, &a, &p);
+		job.a = square_of(c, &s, &a, &p, layers[i].w > 50 ? 32 : 0);
+		job.a.n = a.n;
+		check_time(c, layers[i].label, 9.0 * s.im.oh * s.im.ow * s.c, "MAC", call_square,
+			   &job);
+		free(p.w);
+	}
+}
+
+const struct check_test check_dw_square_s8 = {
+	"dw_square_s8", offsetof(struct ne_kernels, dw_square_s8), run_square, bench_square, 400,
 };

@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define SLOTS      16
+#define SLOTS      20
 #define SLOT_BYTES ((size_t)8 << 20)
 #define MARGIN     ((size_t)4096) /* noise around an output that is compared too */
 

@@ -21,18 +21,20 @@
 #define SIDE    5 /* of the image */
 #define OUTPUTS 8
 
-/* What a model is made of: 3x3 convolutions of 4 to c[0], c[0] to c[1] and c[1] to OUTPUTS. */
+/* What a model is made of: 3x3 convolutions of 4 to c[0], c[0] to c[1] and c[1] to OUTPUTS. The last
+ * one gives SIDE * SIDE pixels, or 1 where its stride is SIDE. */
 struct nest {
 	enum ne_dtype type;
 	int32_t most; /* magnitude of an s8 weight; quads (AVX2) take small ones */
 	int32_t c[2];
 	uint32_t n_width;
 	int32_t active[4][2];
+	int32_t stride;
 };
 
-static uint32_t activation(struct ne_graph *g, enum ne_dtype type, int32_t c)
+static uint32_t activation(struct ne_graph *g, enum ne_dtype type, int32_t side, int32_t c)
 {
-	const struct ne_shape s = {.rank = 4, .dim = {1, SIDE, SIDE, c}};
+	const struct ne_shape s = {.rank = 4, .dim = {1, side, side, c}};
 	const uint32_t t = (uint32_t)ne_graph_add_tensor(g, "t", type, &s);
 
 	if (type == NE_S8)
@@ -66,11 +68,11 @@ static uint32_t weights(struct ne_graph *g, struct rng *r, const struct nest *o,
 }
 
 static uint32_t conv(struct ne_graph *g, struct rng *r, const struct nest *o, uint32_t x,
-		     int32_t oc)
+		     int32_t oc, int32_t s)
 {
-	const struct ne_attr a = {.groups = 1, .window = {3, 3, 1, 1, 1, 1, 1, 1, 1, 1}};
+	const struct ne_attr a = {.groups = 1, .window = {3, 3, s, s, 1, 1, 1, 1, 1, 1}};
 	const uint32_t w = weights(g, r, o, oc, g->tensor[x].shape.dim[3]);
-	const uint32_t y = activation(g, o->type, oc), in[2] = {x, w};
+	const uint32_t y = activation(g, o->type, (SIDE - 1) / s + 1, oc), in[2] = {x, w};
 
 	assert_true(ne_graph_add_node(g, NE_OP_CONV, "conv", 2, in, 1, &y, &a) >= 0);
 	return y;
@@ -98,14 +100,14 @@ static struct ne_model *model_of(const struct nest *o)
 	struct ne_error err = {""};
 	struct ne_graph *g = &m->graph;
 	struct rng r = {5};
-	uint32_t t = activation(g, o->type, 4);
+	uint32_t t = activation(g, o->type, SIDE, 4);
 
 	ne_graph_add_input(g, t);
 	for (int i = 0; i < 2; i++) {
-		t = conv(g, &r, o, t, o->c[i]);
+		t = conv(g, &r, o, t, o->c[i], 1);
 		g->tensor[t].group = (uint32_t)ne_graph_add_group(g, o->c[i]);
 	}
-	t = conv(g, &r, o, t, OUTPUTS);
+	t = conv(g, &r, o, t, OUTPUTS, o->stride);
 	ne_graph_add_exit(g, 1, &t);
 	add_widths(m, o);
 	if (ne_model_add_default_levels(m, &err) < 0 || ne_model_check(m, &err) < 0)
@@ -188,10 +190,10 @@ static void compare_levels(const struct nest *o, const char *cpu)
  * (large). */
 static void test_answers(void **state)
 {
-	static const struct nest small = {NE_S8, 127, {40, 24}, 3, {{40, 24}, {24, 16}, {8, 8}}};
+	static const struct nest small = {NE_S8, 127, {40, 24}, 3, {{40, 24}, {24, 16}, {8, 8}}, 1};
 	static const struct nest medium = {
-		NE_S8, 127, {288, 288}, 3, {{288, 288}, {200, 200}, {72, 72}}};
-	static const struct nest large = {NE_S8, 127, {304, 304}, 2, {{304, 304}, {296, 296}}};
+		NE_S8, 127, {288, 288}, 3, {{288, 288}, {200, 200}, {72, 72}}, 1};
+	static const struct nest large = {NE_S8, 127, {304, 304}, 2, {{304, 304}, {296, 296}}, 1};
 	static const struct nest *const all[] = {&small, &medium, &large};
 	static const char *const cpu[] = {NULL, "avx2", "c"};
 
@@ -220,7 +222,7 @@ static const struct ne_own *own_of(const struct ne_lower *lw, uint32_t node, uin
 static void test_prefixes(void **state)
 {
 	static const struct nest o = {
-		NE_S8, 127, {40, 24}, 4, {{40, 24}, {24, 24}, {24, 8}, {16, 8}}};
+		NE_S8, 127, {40, 24}, 4, {{40, 24}, {24, 24}, {24, 8}, {16, 8}}, 1};
 	struct ne_model *m = model_of(&o);
 	struct ne_kernels k;
 	struct ne_error err = {""};
@@ -243,11 +245,11 @@ static void test_prefixes(void **state)
 	ne_model_free(m);
 }
 
-/* The cheapest first, as many as fit. */
-static void test_cheapest(void **state)
+/* Fewer inputs first, and the smaller ones of them, as many as fit. */
+static void test_fitting(void **state)
 {
 	static const struct nest o = {
-		NE_S8, 127, {288, 288}, 4, {{288, 288}, {200, 200}, {136, 136}, {72, 72}}};
+		NE_S8, 127, {288, 288}, 4, {{288, 288}, {200, 200}, {136, 136}, {72, 72}}, 1};
 	struct ne_model *m = model_of(&o);
 	struct ne_kernels k;
 	struct ne_error err = {""};
@@ -269,6 +271,24 @@ static void test_cheapest(void **state)
 	assert_true(lw.packed[1].no_quads); /* levels use prefixes of the shared weights */
 	assert_false(lw.packed[2].no_quads);
 	assert_int_equal(sum + lw.own_left, NE_OWN_BYTES);
+	done(&lw);
+	ne_model_free(m);
+}
+
+/* Many pixels go before few: the last layer's copy would be the smaller one, but has one pixel. */
+static void test_worth(void **state)
+{
+	static const struct nest o = {NE_S8, 127, {240, 240}, 2, {{240, 240}, {168, 168}}, SIDE};
+	struct ne_model *m = model_of(&o);
+	struct ne_kernels k;
+	struct ne_error err = {""};
+	struct ne_lower lw;
+
+	(void)state;
+	ne_kernels_init(&k, 0);
+	lw = choice_of(m, &k, &err);
+	assert_int_equal(lw.n_own, 1);
+	assert_non_null(own_of(&lw, 1, 168));
 	done(&lw);
 	ne_model_free(m);
 }
@@ -302,7 +322,7 @@ static size_t growth(const struct nest *o, size_t *ret_full)
 static void test_large(void **state)
 {
 	static const struct nest o = {
-		NE_S8, 127, {1024, 640}, 4, {{1024, 640}, {512, 320}, {256, 160}, {128, 80}}};
+		NE_S8, 127, {1024, 640}, 4, {{1024, 640}, {512, 320}, {256, 160}, {128, 80}}, 1};
 	size_t full, more = growth(&o, &full);
 
 	(void)state;
@@ -315,7 +335,7 @@ static void test_large(void **state)
 static void test_small(void **state)
 {
 	static const struct nest o = {
-		NE_S8, 127, {200, 200}, 4, {{200, 200}, {184, 184}, {168, 168}, {152, 152}}};
+		NE_S8, 127, {200, 200}, 4, {{200, 200}, {184, 184}, {168, 168}, {152, 152}}, 1};
 	size_t full, more = growth(&o, &full);
 
 	(void)state;
@@ -326,9 +346,9 @@ static void test_small(void **state)
 /* Levels of equal prefixes share what they have of their own. */
 static void test_shared(void **state)
 {
-	static const struct nest two = {NE_S8, 127, {128, 128}, 2, {{128, 128}, {64, 64}}};
+	static const struct nest two = {NE_S8, 127, {128, 128}, 2, {{128, 128}, {64, 64}}, 1};
 	static const struct nest three = {
-		NE_S8, 127, {128, 128}, 3, {{128, 128}, {64, 64}, {64, 64}}};
+		NE_S8, 127, {128, 128}, 3, {{128, 128}, {64, 64}, {64, 64}}, 1};
 	size_t full, once = growth(&two, &full), again = growth(&three, &full);
 
 	(void)state;
@@ -339,9 +359,10 @@ static void test_shared(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answers),  cmocka_unit_test(test_prefixes),
-		cmocka_unit_test(test_cheapest), cmocka_unit_test(test_large),
-		cmocka_unit_test(test_small),    cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_answers), cmocka_unit_test(test_prefixes),
+		cmocka_unit_test(test_fitting), cmocka_unit_test(test_worth),
+		cmocka_unit_test(test_large),   cmocka_unit_test(test_small),
+		cmocka_unit_test(test_shared),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,9 @@ static inline uint8_t tile_of(int8_t zero)
 	return (uint8_t)(zero + 128);
 }
 
+#define IMAGE_COLUMNS
+#define COLUMNS_MR(nb) ((nb) == 2 ? 10u : 16u)
+#define COLUMNS_LIST   TILES_16(1) TILES_10(2)
 #include "engine/kernels/conv_image.h"
 
 void ne_conv_image_s8_avx512vnni(const struct ne_conv_image_s8 *a)
