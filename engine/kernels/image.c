@@ -18,3 +18,9 @@ size_t ne_dw_square_scratch(const struct ne_image_rows *im)
 
 	return pairs * 2 * (size_t)im->columns * im->pixel * sizeof(int16_t) + BEYOND;
 }
+
+size_t ne_winograd_scratch(const struct ne_image_rows *im)
+{
+	return (size_t)im->chunk * ne_winograd_tiles(im) * im->pixel * 16 * sizeof(int16_t) +
+	       BEYOND;
+}

@@ -19,6 +19,7 @@
 	void ne_conv_s8_##set(const struct ne_conv_s8 *a);                                         \
 	void ne_conv_image_s8_##set(const struct ne_conv_image_s8 *a);                             \
 	void ne_conv_quads_s8_##set(const struct ne_conv_quads_s8 *a);                             \
+	void ne_conv_winograd_s8_##set(const struct ne_conv_winograd_s8 *a);                       \
 	void ne_conv_f32_##set(const struct ne_conv_f32 *a);                                       \
 	void ne_dw_s8_##set(const struct ne_dw_s8 *a);                                             \
 	void ne_dw_image_s8_##set(const struct ne_dw_image_s8 *a);                                 \

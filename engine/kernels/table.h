@@ -138,6 +138,33 @@ struct ne_conv_quads_s8 {
 };
 
 /*
+ * Windows of 3x3, no dilation, 1 apart, by Winograd's F(2x2, 3x3): tiles of 2x2 outputs. All is
+ * whole numbers: transformed inputs are at most 512, weights 9 * 128, sums four times as large as
+ * plain ones, which NE_WINOGRAD_INPUTS keeps within s32.
+ */
+#define NE_WINOGRAD_INPUTS 512u
+struct ne_conv_winograd_s8 {
+	const int8_t *x;
+	void *scratch;           /* ne_winograd_scratch() bytes, 64-byte aligned */
+	struct ne_image_rows im; /* pixel = ic, a multiple of 16; chunk in rows of tiles */
+	uint32_t first, n;       /* rows of tiles */
+	uint32_t ic, oc;
+	const int16_t *w;    /* ne_pack_winograd() */
+	const int32_t *bias; /* zero point of the input already in it; oc rounded up to 8 */
+	const float *mult;
+	bool wide;            /* as in ne_conv_image_s8 */
+	struct ne_add_s8 add; /* as in ne_conv_image_s8 */
+	int32_t zp, lo, hi;
+	int8_t *y; /* of row 0 */
+	size_t y_stride;
+};
+
+static inline uint32_t ne_winograd_tiles(const struct ne_image_rows *im) /* of a row */
+{
+	return ((uint32_t)im->ow + 1) / 2;
+}
+
+/*
  * As dw_s8, over whole rows of an image. A vector holds `lanes` channels, or, where these are at
  * most half as many, those of several pixels side by side. dw_image_taps taps of a channel count at
  * once: a group. Where rows are next to each other (sh and dilation 1) two output rows are worked
@@ -386,6 +413,7 @@ struct ne_kernels {
 	 * pixels of the output fill them. 0: anywhere. */
 	uint32_t conv_image_sum;
 	void (*conv_quads_s8)(const struct ne_conv_quads_s8 *a);
+	void (*conv_winograd_s8)(const struct ne_conv_winograd_s8 *a);
 	void (*dw_image_s8)(const struct ne_dw_image_s8 *a);
 	uint32_t dw_image_lanes, dw_image_taps, dw_image_elem; /* taps: 1, 2 or 4 */
 	int32_t dw_image_shift;
@@ -426,6 +454,11 @@ void ne_kernels_init(struct ne_kernels *k, unsigned flags);
 size_t ne_pack_conv_s8_bytes(const struct ne_kernels *k, uint32_t oc, uint32_t taps, uint32_t ic);
 void ne_pack_conv_s8(const struct ne_kernels *k, int8_t *dst, const int8_t *w, uint32_t oc,
 		     uint32_t taps, uint32_t ic, size_t *ret_tap_stride, size_t *ret_block_stride);
+/* Packing for conv_winograd_s8, from [oc][9][ic]: blocks of 16 output channels; in a block 16 points,
+ * row by row, in a point pairs of inputs for each output channel; zeros behind the last. */
+size_t ne_pack_winograd_bytes(uint32_t oc, uint32_t ic);
+void ne_pack_winograd(int16_t *dst, const int8_t *w, uint32_t oc, uint32_t ic);
+size_t ne_winograd_scratch(const struct ne_image_rows *im);
 /* Packing for conv_quads_s8: windows of @runs runs of @n inputs next to each other, which start at
  * run_offset in scratch. @w: [oc][runs][n]. Returns the number of quads; writes what is not NULL. */
 struct ne_quads_shape {

@@ -265,18 +265,20 @@ static int lower_s8(struct ne_lower *lw, struct ne_conv *c)
 	struct split split = split_of(c);
 	struct ne_channels_s8 ch;
 	int64_t *sum = NULL, *mag = NULL;
+	int32_t shift;
 	bool quads;
 	int8_t *pad;
 	int r;
 
 	NE_RETURN_IF(ne_conv_pack(lw, c));
 	quads = c->packed->quads;
+	shift = quads ? 128 : c->packed->winograd ? 0 : lw->k->conv_s8_shift;
 	NE_RETURN_IF(sum_weights(lw, c, &sum, &mag));
-	r = ne_lower_channels_s8(lw, c->n, c->oc * c->groups, sum, mag,
-				 quads ? 128 : lw->k->conv_s8_shift, c->oc, padded, &ch);
+	r = ne_lower_channels_s8(lw, c->n, c->oc * c->groups, sum, mag, shift, c->oc, padded, &ch);
 	if (r == 0 && c->image)
-		r = quads ? ne_conv_lower_quads(lw, c, &ch, mag)
-			  : ne_conv_lower_image(lw, c, &ch, mag);
+		r = c->packed->winograd ? ne_conv_lower_winograd(lw, c, &ch, mag)
+		    : quads             ? ne_conv_lower_quads(lw, c, &ch, mag)
+					: ne_conv_lower_image(lw, c, &ch, mag);
 	free(sum);
 	free(mag);
 	if (r < 0 || c->image)

@@ -70,9 +70,13 @@ static int pack_quads(struct ne_lower *lw, const struct ne_conv *c, const struct
 static int pack_either(struct ne_lower *lw, const struct ne_conv *c, struct ne_conv_weights *w,
 		       struct ne_packed *p, const struct ne_own *own)
 {
-	if (c->image && w->type == NE_S8 && lw->k->conv_quads_s8 && !p->no_quads)
+	const bool s8 = c->image && w->type == NE_S8 && !p->no_quads;
+
+	if (s8 && !own)
+		NE_RETURN_IF(ne_conv_pack_winograd(lw, c, w, p));
+	if (s8 && !p->winograd && lw->k->conv_quads_s8)
 		NE_RETURN_IF(pack_quads(lw, c, w, p, own));
-	if (p->quads)
+	if (p->winograd || p->quads)
 		return 0;
 	if (c->packed_taps != c->taps) { /* taps side by side count as channels of one */
 		w->ic *= w->taps / c->packed_taps;
@@ -94,7 +98,7 @@ int ne_conv_pack(struct ne_lower *lw, struct ne_conv *c)
 	int r;
 
 	c->packed = p;
-	if (p->w || p->quads)
+	if (p->w || p->winograd || p->quads)
 		return 0;
 	if (own) {
 		s.data = prefix = prefix_of(w, own->oc, c->taps, own->ic);

@@ -121,6 +121,7 @@ struct ne_packed {
 	const void *w; /* NULL: not packed yet */
 	size_t tap_stride, block_stride, group_stride;
 	const struct ne_conv_quads *quads; /* instead of w, where conv_quads_s8 is the best */
+	const int16_t *winograd;           /* instead of w, for conv_winograd_s8 */
 	bool no_quads;                     /* it is known not to be, or levels need prefixes */
 };
 

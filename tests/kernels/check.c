@@ -26,7 +26,7 @@ static const struct check_test *const tests[] = {
 	&check_hardswish_f32,  &check_lut_s8,        &check_quantise_s8,  &check_dequantise_s8,
 	&check_mel_f32,        &check_conv_image_s8, &check_dw_image_s8,  &check_interleave_8,
 	&check_conv_lines_f32, &check_dw_lines_f32,  &check_dense_s8,     &check_conv_quads_s8,
-	&check_sums_s8,        &check_rans32,        &check_dw_square_s8,
+	&check_sums_s8,        &check_rans32,        &check_dw_square_s8, &check_conv_winograd_s8,
 };
 
 static const struct {

@@ -33,7 +33,8 @@ extern const struct check_test check_conv_s8, check_conv_f32, check_dw_s8, check
 	check_add_f32, check_mul_f32, check_clamp_f32, check_hardswish_f32, check_lut_s8,
 	check_quantise_s8, check_dequantise_s8, check_mel_f32, check_conv_image_s8,
 	check_dw_image_s8, check_interleave_8, check_conv_lines_f32, check_dw_lines_f32,
-	check_dense_s8, check_sums_s8, check_rans32, check_conv_quads_s8, check_dw_square_s8;
+	check_dense_s8, check_sums_s8, check_rans32, check_conv_quads_s8, check_dw_square_s8,
+	check_conv_winograd_s8;
 
 /* Tests names and tables of instruction sets; prints its lines and adds to the counts. */
 void check_cpu(unsigned *passed, unsigned *failed);

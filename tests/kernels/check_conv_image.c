@@ -459,10 +459,115 @@ static void bench_quads(struct check *c)
 	}
 }
 
+/* ---- by Winograd's algorithm ---- */
+
+static struct ne_conv_winograd_s8 winograd_of(struct check *c, const struct shape *s,
+					      const struct ne_conv_image_s8 *a, const int8_t *w)
+{
+	int16_t *packed = check_input(c, ne_pack_winograd_bytes(s->packed_oc, s->ic), 64);
+	struct ne_conv_winograd_s8 g = {
+		.x = a->x,
+		.im = a->im,
+		.ic = a->ic,
+		.oc = a->oc,
+		.w = packed,
+		.bias = a->bias,
+		.mult = a->mult,
+		.wide = a->wide,
+		.zp = a->zp,
+		.lo = a->lo,
+		.hi = a->hi,
+		.y = a->y,
+		.y_stride = a->y_stride,
+		.add = a->add,
+	};
+	size_t scratch;
+
+	g.im.pixel = s->ic;
+	scratch = ne_round_up(ne_winograd_scratch(&g.im), 64);
+	g.scratch = check_input(c, scratch, 64);
+	memset(g.scratch, 0x5a, scratch);
+	ne_pack_winograd(packed, w, s->packed_oc, s->ic);
+	return g;
+}
+
+static bool run_winograd(struct check *c)
+{
+	struct ne_conv_winograd_s8 g;
+	struct ne_conv_image_s8 a;
+	struct shape s;
+	uint32_t all;
+	int8_t *w;
+
+	draw_shape(c, &s);
+	s.kh = s.kw = 3;
+	s.dh = s.dw = s.im.sh = s.im.sw = 1;
+	s.row_packed = false;
+	s.im.top = (int32_t)check_range(c, 0, 2);
+	s.im.left = (int32_t)check_range(c, 0, 2);
+	s.im.h = NE_MAX(s.im.h, 3 - s.im.top);
+	s.im.w = NE_MAX(s.im.w, 3 - s.im.left);
+	s.im.oh = outputs(s.im.h, 3, 1, 1, s.im.top + (check_one_in(c, 2) ? 2 : 0));
+	s.im.ow = outputs(s.im.w, 3, 1, 1, s.im.left + (check_one_in(c, 2) ? 2 : 0));
+	s.ic = s.packed_ic = 16 * check_range(c, 1, 6);
+	finish_shape(c, &s);
+	draw_conv(c, &s, &a, &w);
+	if (check_one_in(c, 3))
+		draw_add(c, &s, &a);
+	draw_want(c, &s, &a, 0, w);
+	g = winograd_of(c, &s, &a, w);
+	all = ((uint32_t)s.im.oh + 1) / 2;
+	for (g.first = 0; g.first < all; g.first += g.n) {
+		g.n = check_one_in(c, 2) ? all - g.first : check_range(c, 1, all - g.first);
+		c->k->conv_winograd_s8(&g);
+	}
+	free(w);
+	return check_same(c, 1, s.y_stride, s.text);
+}
+
+struct winograd_job {
+	const struct ne_kernels *k;
+	struct ne_conv_winograd_s8 a;
+};
+
+static void call_winograd(const void *arg)
+{
+	const struct winograd_job *job = arg;
+
+	job->k->conv_winograd_s8(&job->a);
+}
+
+static void bench_winograd(struct check *c)
+{
+	for (size_t i = 0; i < NE_ARRAY_SIZE(layers); i++) {
+		struct winograd_job job = {.k = c->k};
+		struct ne_conv_image_s8 a;
+		struct shape s;
+		int8_t *w;
+
+		if (layers[i].k != 3 || layers[i].stride != 1 || layers[i].ic % 16)
+			continue;
+		s = draw_layer(c, i, &a, &w);
+		job.a = winograd_of(c, &s, &a, w);
+		job.a.n = ((uint32_t)s.im.oh + 1) / 2;
+
+		check_time(c, layers[i].label, macs_of(&s), "MAC", call_winograd, &job);
+		free(w);
+	}
+}
+
 const struct check_test check_conv_image_s8 = {
 	"conv_image_s8", offsetof(struct ne_kernels, conv_image_s8), run, bench, 400,
 };
 
 const struct check_test check_conv_quads_s8 = {
 	"conv_quads_s8", offsetof(struct ne_kernels, conv_quads_s8), run_quads, bench_quads, 400,
+};
+
+const struct check_test check_conv_winograd_s8 = {
+	"conv_winograd_s8",
+	offsetof(struct ne_kernels, conv_winograd_s8),
+	run_winograd,
+	bench_winograd,
+	400,
 };

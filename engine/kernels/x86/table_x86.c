@@ -37,6 +37,7 @@ static void init_avx2(struct ne_kernels *k)
 	k->conv_image_elem = 2;
 	k->conv_image_ways = 4;
 	k->conv_quads_s8 = ne_conv_quads_s8_avx2;
+	k->conv_winograd_s8 = ne_conv_winograd_s8_avx2;
 	k->dw_square_s8 = ne_dw_square_s8_avx2;
 	k->dw_image_s8 = ne_dw_image_s8_avx2;
 	k->dw_image_lanes = 16;
@@ -76,6 +77,7 @@ static void init_avxvnni(struct ne_kernels *k)
 	k->conv_image_elem = 1;
 	k->conv_image_ways = 4;
 	k->conv_quads_s8 = NULL;
+	k->conv_winograd_s8 = NULL;
 	k->dw_square_s8 = NULL;
 	k->dw_image_s8 = ne_dw_image_s8_avxvnni;
 	k->dw_image_lanes = 32;
@@ -101,6 +103,7 @@ static void init_avx512vnni(struct ne_kernels *k)
 	k->conv_image_ways = 5;
 	k->conv_image_sum = 64;
 	k->conv_quads_s8 = NULL;
+	k->conv_winograd_s8 = NULL;
 	k->dw_square_s8 = NULL;
 	k->dw_image_s8 = ne_dw_image_s8_avx512vnni;
 	k->dw_image_lanes = 64;
