@@ -437,6 +437,28 @@ static int run_train(const char *a, const char *b)
 	return cmd_train(argc, argv);
 }
 
+/* Nothing is trained again where all is there; the controls outlive the file that had them. */
+static void resume_keeps_controls(void)
+{
+	struct ne_model *before, *after;
+	struct ne_error err = {{0}};
+
+	assert_int_equal(ne_container_load(in_folder("m.neap"), NULL, &before, &err), 0);
+	for (uint32_t i = 0; i < before->n_level; i++)
+		if (before->level[i].control_accuracy >= 0.0f)
+			before->level[i].control_accuracy = 0.125f; /* as no training gives it */
+	assert_int_equal(ne_container_save(in_folder("m.neap"), before, 0, &err), 0);
+	assert_int_equal(run_train("--resume", NULL), COMMAND_OK);
+	assert_int_equal(ne_container_load(in_folder("m.neap"), NULL, &after, &err), 0);
+	assert_int_equal(after->n_level, before->n_level);
+	for (uint32_t i = 0; i < after->n_level; i++) {
+		assert_true(after->level[i].control_accuracy == before->level[i].control_accuracy);
+		assert_true(after->level[i].accuracy == before->level[i].accuracy);
+	}
+	ne_model_free(before);
+	ne_model_free(after);
+}
+
 static void test_command(void **state)
 {
 	struct ne_model *m;
@@ -470,6 +492,7 @@ static void test_command(void **state)
 	assert_int_equal(access(in_folder("m.report.json"), R_OK), 0);
 	assert_int_equal(run_train("--control", NULL), COMMAND_OK); /* nothing left to do */
 	assert_int_equal(run_train("--control", "--epochs=3"), COMMAND_FAILED);
+	resume_keeps_controls();
 }
 
 static int set_up(void **state)

@@ -21,7 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PACK (NE_PACK_RANS | NE_PACK_F16)
+/* finish_model() rounded what may be rounded, before anything was measured. */
+#define PACK (NE_PACK_RANS | NE_PACK_F16_EXACT)
 
 struct job {
 	const char *recipe_path, *out;
@@ -193,6 +194,47 @@ static int write_out(const struct job *j, const struct ne_model *m, bool print,
 	return 0;
 }
 
+static int check_same_recipe(const struct job *j, const struct ne_model *m, struct ne_error *err)
+{
+	const char *made_by = ne_model_get_note(m, "recipe_xxh3");
+	const char *epochs = ne_model_get_note(m, "epochs");
+	char hash[17];
+
+	finish_recipe_hash(&j->recipe, hash);
+	if (!made_by || strcmp(made_by, hash))
+		return ne_fail(err, ESTALE,
+			       "%s was not made by %s as it is now: no controls for it", j->out,
+			       j->recipe_path);
+	if (!epochs || strtoull(epochs, NULL, 10) != j->epochs)
+		return ne_fail(err, ESTALE,
+			       "%s was trained for %s epochs: controls need the same (--epochs)",
+			       j->out, epochs ? epochs : "an unknown number of");
+	for (uint32_t i = 0; i < m->n_level; i++)
+		if (m->level[i].depth >= j->net.n_exit || m->level[i].width >= j->net.n_width)
+			return ne_fail(err, ESTALE, "%s: level %u is not of this recipe", j->out,
+				       i);
+	return 0;
+}
+
+/*
+ * Controls know nothing of the nested training: those that a file made by the same recipe has are
+ * good for the one that takes its place.
+ */
+static void keep_controls(const struct job *j, struct ne_model *m)
+{
+	struct ne_error err = {{0}};
+	struct ne_model *old;
+
+	if (!j->resume || ne_container_load(j->out, NULL, &old, &err) < 0)
+		return;
+	for (uint32_t i = 0; i < m->n_level && check_same_recipe(j, old, &err) >= 0; i++)
+		for (uint32_t k = 0; k < old->n_level; k++)
+			if (old->level[k].depth == m->level[i].depth &&
+			    old->level[k].width == m->level[i].width)
+				m->level[i].control_accuracy = old->level[k].control_accuracy;
+	ne_model_free(old);
+}
+
 static int train_nested(struct job *j, struct ne_error *err)
 {
 	struct session c = session_of(j, "nested", j->checkpoint);
@@ -222,6 +264,8 @@ static int train_nested(struct job *j, struct ne_error *err)
 	for (uint32_t w = 0; w < j->net.n_width; w++)
 		trainer_recalibrate(t, w, j->recipe.recalibrate, stats.mean[w], stats.var[w]);
 	rc = finish_model(&f, trainer_weights(t), &stats, &m, err);
+	if (rc >= 0)
+		keep_controls(j, m);
 	if (rc >= 0)
 		rc = write_out(j, m, true, err);
 	ne_model_free(m);
@@ -256,28 +300,6 @@ static int train_control(struct job *j, const struct ne_level *l, const char *ti
 	}
 	trainer_free(t);
 	return rc < 0 ? ne_fail(err, -rc, "out of memory") : 0;
-}
-
-static int check_same_recipe(const struct job *j, const struct ne_model *m, struct ne_error *err)
-{
-	const char *made_by = ne_model_get_note(m, "recipe_xxh3");
-	const char *epochs = ne_model_get_note(m, "epochs");
-	char hash[17];
-
-	finish_recipe_hash(&j->recipe, hash);
-	if (!made_by || strcmp(made_by, hash))
-		return ne_fail(err, ESTALE,
-			       "%s was not made by %s as it is now: no controls for it", j->out,
-			       j->recipe_path);
-	if (!epochs || strtoull(epochs, NULL, 10) != j->epochs)
-		return ne_fail(err, ESTALE,
-			       "%s was trained for %s epochs: controls need the same (--epochs)",
-			       j->out, epochs ? epochs : "an unknown number of");
-	for (uint32_t i = 0; i < m->n_level; i++)
-		if (m->level[i].depth >= j->net.n_exit || m->level[i].width >= j->net.n_width)
-			return ne_fail(err, ESTALE, "%s: level %u is not of this recipe", j->out,
-				       i);
-	return 0;
 }
 
 /* Levels that are not worth their place: [levels] control_margin of the recipe. */
