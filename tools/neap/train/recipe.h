@@ -83,7 +83,7 @@ struct recipe {
 	float min_accuracy; /* levels below it are left out; 0..1 */
 	uint32_t max_levels;
 	float control_margin; /* accuracy that a level may lose to its control; 0: no matter */
-	bool by_probability; /* the front by the mean probability of the right class */
+	bool by_probability;  /* the front by the mean probability of the right class */
 	float confidence;
 	bool control;
 };
