@@ -141,7 +141,7 @@ static void bind_inputs(struct ne_context *c, const struct ne_program *p, const 
 		size_t size = ne_dtype_size(p->in[i].dtype);
 		uintptr_t at = (uintptr_t)in[i];
 
-		if (at % size) {
+		if (at & (size - 1)) {
 			void *copy = (char *)c->stage + p->stage_offset[i];
 
 			memcpy(copy, in[i], p->in[i].bytes);
@@ -254,7 +254,9 @@ int ne_run(const struct ne_program *p, struct ne_context *c, uint32_t level, con
 	}
 	if (!done) {
 		run_segment(c, plan, plan->trunk[plan->depth]);
-		find_top(c, p, plan, plan->depth, &result);
+		result.depth = plan->depth;
+		if (ret)
+			find_top(c, p, plan, plan->depth, &result);
 	}
 	answer(c, p, plan, result.depth, out);
 	if (p->n_state)
