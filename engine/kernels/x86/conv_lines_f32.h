@@ -17,7 +17,7 @@
 #include "engine/kernels/tile.h"
 #include "engine/kernels/x86/lines_f32.h"
 
-#define CHUNK_PIXELS 48    /* of a line, so that their channels stay in the first cache */
+#define CHUNK_PIXELS 48    /* of a line, so that their channels stay in the first cache; below 64 */
 #define L1_WEIGHTS   32768 /* bytes of weights that stay there beside them */
 
 /* One input channel of the tile's pixels. @x: every third pixel, so that few pointers address all:
@@ -161,10 +161,9 @@ static void lines_find_runs(const struct ne_conv_lines_f32 *a, const struct line
 {
 	/* a row of the window in one, where neither inputs nor weights have gaps */
 	const bool joined = a->im.dw == 1 && a->w_tap_stride == (size_t)a->ic * LANES;
-	const uint32_t each = joined && l->n_kx ? (uint32_t)l->n_kx : 1;
-	const uint32_t taps = (uint32_t)(l->n_ky * l->n_kx);
+	const uint32_t each = joined ? (uint32_t)l->n_kx : 1;
 
-	ret->n = taps / each;
+	ret->n = (uint32_t)(joined && l->n_kx ? l->n_ky : l->n_ky * l->n_kx);
 	ret->steps = each * a->ic;
 	for (uint32_t r = 0; r < ret->n; r++) {
 		ret->x[r] = l->tap_x[r * each];
@@ -178,11 +177,12 @@ struct lines_deal {
 	uint32_t mr, taller;    /* pixels of a tile; tiles that have one more */
 };
 
-/* A call: what it is for, and how its last chunk of n pixels was dealt out. */
+/* A call: what it is for, and how chunks of n pixels are dealt out, where bit n - 1 of known is set.
+ * Lines at borders are short and of few lengths. */
 struct lines_job {
 	const struct ne_conv_lines_f32 *a;
-	uint32_t *n;
-	struct lines_deal *deal;
+	uint64_t *known;
+	struct lines_deal *deal; /* [CHUNK_PIXELS] */
 };
 
 /*
@@ -244,20 +244,20 @@ static void lines_line(const void *args, const struct line_f32 *l)
 	lines_find_runs(job->a, l, &runs);
 	for (uint32_t done = 0, n; done < l->n; done += n) {
 		n = NE_MIN(l->n - done, (uint32_t)CHUNK_PIXELS);
-		if (*job->n != n) {
-			*job->n = n;
-			*job->deal = lines_choose(job->a, n);
+		if (!(*job->known >> (n - 1) & 1)) {
+			*job->known |= UINT64_C(1) << (n - 1);
+			job->deal[n - 1] = lines_choose(job->a, n);
 		}
-		lines_chunk(job->a, l, &runs, job->deal, l->x + done * l->x_step,
+		lines_chunk(job->a, l, &runs, &job->deal[n - 1], l->x + done * l->x_step,
 			    l->y + done * l->y_step);
 	}
 }
 
 static void lines_conv(const struct ne_conv_lines_f32 *a)
 {
-	struct lines_deal deal;
-	uint32_t n = 0;
-	const struct lines_job job = {a, &n, &deal};
+	struct lines_deal deal[CHUNK_PIXELS];
+	uint64_t known = 0;
+	const struct lines_job job = {a, &known, deal};
 
 	lines_run(&a->im, a->ic, a->x, a->y, a->y_stride, a->first, a->n, lines_line, &job);
 }

@@ -220,16 +220,17 @@ static dw_fn *const dw_pair_table[DW_MR] = {TILES_12(1)};
 static void dw_pixels(const struct dw_job *j, dw_fn *const *table, const float *x, size_t xs,
 		      float *y, size_t ys, uint32_t n, uint32_t ends)
 {
+	const uint32_t tiles = (n + DW_MR - 1) / DW_MR, least = n <= DW_MR ? n : n / tiles;
+	const uint32_t taller = n - least * tiles; /* tiles that have one more */
 	uint32_t here = ends & ~(uint32_t)DW_NO_LAST;
 
-	for (uint32_t t = (n + DW_MR - 1) / DW_MR; t; t--) {
-		const uint32_t mr = t == 1 ? n : (n + t - 1) / t;
+	for (uint32_t t = 0; t < tiles; t++) {
+		const uint32_t mr = least + (t < taller);
 
-		table[mr - 1](j, x, y, t == 1 ? here | (ends & DW_NO_LAST) : here);
+		table[mr - 1](j, x, y, t + 1 == tiles ? here | (ends & DW_NO_LAST) : here);
 		here = 0;
 		x += mr * xs;
 		y += mr * ys;
-		n -= mr;
 	}
 }
 
