@@ -144,6 +144,11 @@ static void broken_graphs_are_refused(void **state)
 	node(&w, "Relu", "x", "y");
 	node(&w, "Relu", "x", "y");
 	refused(&w, EEXIST, "'y'", "twice");
+
+	begin(&w, 13, 2, (int64_t[]){2, 3});
+	node(&w, "Shape", "x", "s");
+	node(&w, "Reshape", "- s", "y");
+	refused(&w, EINVAL, "Reshape", "input 0 is missing");
 	begin(&w, 13, 2, (int64_t[]){1, 4});
 	node(&w, "Relu", "x", "z");
 	refused(&w, EINVAL, "'y'", "written by no node");

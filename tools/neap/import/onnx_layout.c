@@ -35,6 +35,8 @@ static int reshape_to(struct onnx *o, const onnx_node *n, const struct dims *d)
 	int64_t was, now = 1;
 	int x;
 
+	if (!v)
+		return onnx_fail(o, n, EINVAL, "input 0 is missing");
 	if (v->constant) {
 		struct onnx_const *c = onnx_const_reshape(v->constant, d->rank, d->dim);
 
