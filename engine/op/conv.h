@@ -6,6 +6,13 @@
 #include "engine/op/op.h"
 #include "engine/plan/plan.h"
 
+/* What a convolution adds up where that is not the taps of its window as they are: runs of @length
+ * inputs, of which at[i] is the number in [kh][kw * ic]; a run may come more than once. */
+struct ne_conv_runs {
+	uint32_t n, length;
+	const uint32_t *at;
+};
+
 /* A convolution or dense layer at one level, whatever its type. */
 struct ne_conv {
 	const struct ne_node *n;
@@ -20,6 +27,7 @@ struct ne_conv {
 	bool w_above_min; /* s8: see ne_conv_s8 */
 	const int32_t *ind;
 	const struct ne_packed *packed;
+	const struct ne_conv_runs *runs; /* of the image kernel, NULL: the taps */
 };
 
 /* Packs the weights, or finds them packed: sets c->packed. */

@@ -112,6 +112,31 @@ bool ne_conv_as_image(const struct ne_lower *lw, struct ne_conv *c)
 	return false;
 }
 
+/* Where the runs of a list start. */
+static int lower_listed_runs(struct ne_lower *lw, const struct ne_conv *c,
+			     struct ne_conv_image_s8 *a)
+{
+	const struct ne_window *w = &c->n->attr.window;
+	const uint32_t pixel = a->im.pixel, kr = lw->k->conv_s8_kr, row = (uint32_t)w->kw * c->ic;
+	int32_t *offset = calloc(c->runs->n, sizeof(*offset));
+
+	if (!offset)
+		return ne_lower_no_memory(lw, c->n);
+	for (uint32_t i = 0; i < c->runs->n; i++) {
+		const uint32_t first = c->runs->at[i] * c->runs->length, x = first % row;
+		const size_t y = first / row * (size_t)w->dh * (size_t)a->im.columns;
+
+		offset[i] =
+			(int32_t)((y + (size_t)(x / c->ic) * (size_t)w->dw) * pixel + x % c->ic);
+	}
+	a->n_run = c->runs->n;
+	a->run_steps = (c->runs->length + kr - 1) / kr;
+	a->w_run_stride = c->packed->tap_stride;
+	a->run_offset = ne_lower_table(lw, offset, (size_t)a->n_run * sizeof(*offset));
+	free(offset);
+	return a->run_offset ? 0 : ne_lower_no_memory(lw, c->n);
+}
+
 /* Where the runs of a window start, from its first element, and how many there are. */
 static int lower_runs(struct ne_lower *lw, const struct ne_conv *c, struct ne_conv_image_s8 *a)
 {
@@ -195,7 +220,7 @@ int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
 	};
 	s.a.im.zero = (int8_t)qx.zero;
 	ne_conv_choose_chunk(&s.a.im, lw->k->conv_image_elem, c->oc);
-	NE_RETURN_IF(lower_runs(lw, c, &s.a));
+	NE_RETURN_IF(c->runs ? lower_listed_runs(lw, c, &s.a) : lower_runs(lw, c, &s.a));
 	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
 	s.a.way = ne_tune_conv_image(&lw->tune, lw->k, &s.a);
 	s.x = lw->ref[c->n->in[0]];

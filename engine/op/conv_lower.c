@@ -456,11 +456,8 @@ static int lower_typed(struct ne_lower *lw, struct ne_conv *c)
 {
 	bool s8 = lw->g->tensor[c->n->in[0]].dtype == NE_S8;
 
-	if (has_u8_weights(lw, c->n)) {
-		struct ne_windows_u8 w = {c->ind, c->n_pix, c->taps, c->groups, c->ic};
-
-		return ne_lower_conv_u8(lw, c->n, &w);
-	}
+	if (has_u8_weights(lw, c->n))
+		return ne_lower_conv_u8(lw, c);
 	c->nr = s8 ? lw->k->conv_s8_nr : lw->k->conv_f32_nr;
 	return s8 ? lower_s8(lw, c) : lower_f32(lw, c);
 }
@@ -491,12 +488,20 @@ static bool fills_sums(const struct ne_kernels *k, uint32_t oc)
 	return !bytes || oc % bytes == 0 || (oc % k->conv_s8_nr == 0 && bytes % oc == 0);
 }
 
+/* u8 weights are packed for all levels in runs of inputs that none of them cuts. */
+static bool as_image(const struct ne_lower *lw, struct ne_conv *c)
+{
+	if (has_u8_weights(lw, c->n) && lw->g->tensor[c->n->in[0]].group)
+		return false;
+	return ne_conv_as_image(lw, c);
+}
+
 bool ne_conv_takes_add(const struct ne_lower *lw, const struct ne_node *n)
 {
 	struct ne_conv c;
 
-	return lw->g->tensor[n->in[0]].dtype == NE_S8 && !has_u8_weights(lw, n) &&
-	       conv_of(lw, n, &c) == 0 && fills_sums(lw->k, c.oc) && ne_conv_as_image(lw, &c);
+	return lw->g->tensor[n->in[0]].dtype == NE_S8 && conv_of(lw, n, &c) == 0 &&
+	       fills_sums(lw->k, c.oc) && as_image(lw, &c);
 }
 
 NE_OP_LOWER(conv)
@@ -508,7 +513,7 @@ NE_OP_LOWER(conv)
 	if (x->dtype == NE_F32)
 		c.image = lw->k->conv_lines_f32 && c.groups == 1 && c.taps <= NE_LINES_TAPS;
 	else
-		c.image = !has_u8_weights(lw, n) && ne_conv_as_image(lw, &c);
+		c.image = as_image(lw, &c);
 	c.patches = !c.image && c.groups == 1 && c.taps > 1 && !x->group &&
 		    c.x.c <= PATCH_CHANNELS && !has_u8_weights(lw, n);
 	if (c.patches)

@@ -3,6 +3,7 @@
 #include "engine/op/dw_image.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #define CHUNK_BYTES  16384u     /* of input rows at a time: in the first cache */
 #define MOST_SCRATCH (1u << 20) /* rows longer than that go to the kernel with indirection */
@@ -26,23 +27,25 @@ static void run_image(const struct ne_step *s, const struct ne_frame *f, uint32_
 	c->fn(&a);
 }
 
-static bool is_pair(const struct ne_lower *lw, const struct ne_windows *w)
+static bool is_pair(const struct ne_lower *lw, const struct ne_windows *w,
+		    const struct ne_dw_weights *v)
 {
-	return lw->k->dw_image_taps > 1 && w->win.sh == 1 && w->win.dh == 1 && w->oh > 1;
+	return lw->k->dw_image_taps > 1 && w->win.sh == 1 && w->win.dh == 1 && w->oh > 1 &&
+	       !ne_dw_is_longer(w, v);
 }
 
 /* Rows, planes and chunk of @a; the other fields are not looked at. */
-static void set_rows(const struct ne_lower *lw, const struct ne_windows *w,
+static void set_rows(const struct ne_lower *lw, const struct ne_windows *w, bool pair,
 		     struct ne_dw_image_s8 *a)
 {
 	const struct ne_window *v = &w->win;
-	const int32_t step = is_pair(lw, w) ? 2 : 1;
+	const int32_t step = pair ? 2 : 1;
 	size_t row;
 
 	a->c = (uint32_t)w->x.c;
 	a->pixels = ne_dw_image_pixels(lw->k, a->c);
 	a->planes = a->pixels > 1 ? (uint32_t)v->sw : 1;
-	a->pair = is_pair(lw, w);
+	a->pair = pair;
 	a->im = (struct ne_image_rows){
 		.h = w->x.h,
 		.w = w->x.w,
@@ -66,43 +69,55 @@ static void set_rows(const struct ne_lower *lw, const struct ne_windows *w,
 		a->im.chunk += (uint32_t)step;
 }
 
-static struct ne_dw_shape shape_of(const struct ne_lower *lw, const struct ne_windows *w)
+static struct ne_dw_shape shape_of(const struct ne_lower *lw, const struct ne_windows *w,
+				   const struct ne_dw_weights *v)
 {
+	const uint32_t kw = (uint32_t)w->win.kw;
+
 	return (struct ne_dw_shape){
-		.kh = (uint32_t)w->win.kh,
-		.kw = (uint32_t)w->win.kw,
+		.kh = (v->taps + kw - 1) / kw,
+		.kw = kw,
 		.c = (uint32_t)w->x.c,
-		.pair = is_pair(lw, w),
+		.pair = is_pair(lw, w, v),
 	};
 }
 
-bool ne_dw_as_image(const struct ne_lower *lw, const struct ne_windows *w)
+bool ne_dw_as_image(const struct ne_lower *lw, const struct ne_windows *w,
+		    const struct ne_dw_weights *v)
 {
-	const struct ne_dw_shape s = shape_of(lw, w);
+	const struct ne_dw_shape s = shape_of(lw, w, v);
 	struct ne_dw_image_s8 a;
 
-	if (!lw->k->dw_image_s8 || w->win.kh > (int32_t)NE_DW_MAX_GROUPS ||
+	if (!lw->k->dw_image_s8 || s.kh > NE_DW_MAX_GROUPS ||
 	    w->win.kw > (int32_t)NE_DW_MAX_GROUPS ||
 	    ne_dw_image_groups(lw->k, &s) > NE_DW_MAX_GROUPS)
 		return false;
 	if ((int64_t)w->ow * w->win.sw > (1 << 20)) /* before columns are worked out in 32 bits */
 		return false;
-	set_rows(lw, w, &a);
+	set_rows(lw, w, s.pair, &a);
 	return (int64_t)a.im.columns * a.c * a.im.rows <= MOST_SCRATCH;
+}
+
+/* The tap of the window that place @i of the weights reads: any where there is none. */
+static int32_t window_tap(const struct ne_windows *w, const struct ne_dw_weights *v, int32_t i)
+{
+	if (!ne_dw_is_longer(w, v))
+		return NE_MAX(i, 0);
+	return i >= 0 && i < (int32_t)v->taps ? (int32_t)v->tap[i] : 0;
 }
 
 /* Offsets of the groups' taps in scratch; a place without a tap reads the first. */
 static const int32_t *lower_offsets(struct ne_lower *lw, const struct ne_windows *w,
-				    const struct ne_dw_image_s8 *a)
+				    const struct ne_dw_weights *v, const struct ne_dw_image_s8 *a)
 {
-	const struct ne_dw_shape s = shape_of(lw, w);
+	const struct ne_dw_shape s = shape_of(lw, w, v);
 	const uint32_t n = a->n_group * lw->k->dw_image_taps;
 	const int32_t plane = a->im.columns / (int32_t)a->planes;
 	int32_t offset[NE_DW_MAX_GROUPS * 4];
 
 	ne_dw_image_taps(lw->k, offset, &s);
 	for (uint32_t i = 0; i < n; i++) {
-		const int32_t tap = NE_MAX(offset[i], 0);
+		const int32_t tap = window_tap(w, v, offset[i]);
 		const int32_t row = tap / w->win.kw * w->win.dh;
 		const int32_t column = tap % w->win.kw * w->win.dw;
 		const int32_t planes = (int32_t)a->planes;
@@ -128,20 +143,24 @@ static const void *lower_channels(struct ne_lower *lw, const void *values, uint3
 	return kept;
 }
 
-static const void *lower_weights(struct ne_lower *lw, const struct ne_node *n,
-				 const struct ne_windows *w)
+static const void *lower_weights(struct ne_lower *lw, const struct ne_windows *w,
+				 const struct ne_dw_weights *v)
 {
-	const struct ne_tensor *t = &lw->g->tensor[n->in[1]];
-	const struct ne_dw_shape s = shape_of(lw, w);
+	const struct ne_dw_shape s = shape_of(lw, w, v);
 	const size_t bytes = ne_pack_dw_image_bytes(lw->k, &s);
+	const size_t places = (size_t)s.kh * s.kw;
+	int8_t *whole = calloc(places, v->stride);
 	void *packed = malloc(bytes);
 	const void *kept = NULL;
 
-	if (packed) {
-		ne_pack_dw_image(lw->k, packed, t->data, (size_t)t->shape.dim[2], &s);
+	if (packed && whole) {
+		/* the last row of a longer window need not be full */
+		memcpy(whole, v->v, ((size_t)v->taps - 1) * v->stride + s.c);
+		ne_pack_dw_image(lw->k, packed, whole, v->stride, &s);
 		kept = ne_lower_table(lw, packed, bytes);
 	}
 	free(packed);
+	free(whole);
 	return kept;
 }
 
@@ -159,22 +178,23 @@ bool ne_dw_is_wide(uint32_t c, const struct ne_channels_s8 *ch, const int64_t *m
 }
 
 int ne_dw_lower_image(struct ne_lower *lw, const struct ne_node *n, const struct ne_windows *w,
-		      const struct ne_channels_s8 *ch, const int64_t *magnitude)
+		      const struct ne_dw_weights *weights, const struct ne_channels_s8 *ch,
+		      const int64_t *magnitude)
 {
 	struct ne_quant qx = ne_lower_quant(lw, n->in[0]), qy = ne_lower_quant(lw, lw->y);
 	struct image_args s = {.fn = lw->k->dw_image_s8};
-	const struct ne_dw_shape shape = shape_of(lw, w);
+	const struct ne_dw_shape shape = shape_of(lw, w, weights);
 
-	if (ne_dw_is_square(lw, w))
-		return ne_dw_lower_square(lw, n, w, ch, magnitude);
-	set_rows(lw, w, &s.a);
+	if (ne_dw_is_square(lw, w, weights))
+		return ne_dw_lower_square(lw, n, w, weights, ch, magnitude);
+	set_rows(lw, w, shape.pair, &s.a);
 	s.a.im.zero = (int8_t)qx.zero;
 	s.a.n_group = ne_dw_image_groups(lw->k, &shape);
 	s.a.wide = ne_dw_is_wide(s.a.c, ch, magnitude);
 	s.a.zp = qy.zero;
 	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
-	s.a.offset = lower_offsets(lw, w, &s.a);
-	s.a.w = lower_weights(lw, n, w);
+	s.a.offset = lower_offsets(lw, w, weights, &s.a);
+	s.a.w = lower_weights(lw, w, weights);
 	s.a.bias = lower_channels(lw, ch->bias, s.a.c);
 	s.a.mult = lower_channels(lw, ch->mult, s.a.c);
 	if (!s.a.offset || !s.a.w || !s.a.bias || !s.a.mult)

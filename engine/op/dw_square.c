@@ -28,12 +28,13 @@ static void run_square(const struct ne_step *s, const struct ne_frame *f, uint32
 	c->fn(&a);
 }
 
-bool ne_dw_is_square(const struct ne_lower *lw, const struct ne_windows *w)
+bool ne_dw_is_square(const struct ne_lower *lw, const struct ne_windows *w,
+		     const struct ne_dw_weights *weights)
 {
 	const struct ne_window *v = &w->win;
 
 	return lw->k->dw_square_s8 && v->kh == 3 && v->kw == 3 && v->dh == 1 && v->dw == 1 &&
-	       (v->sh == 1 || v->sh == 2) && w->x.c >= 8;
+	       (v->sh == 1 || v->sh == 2) && w->x.c >= 8 && !ne_dw_is_longer(w, weights);
 }
 
 static struct ne_image_rows rows_of(const struct ne_windows *w, int8_t zero)
@@ -83,16 +84,15 @@ static const void *lower_channels(struct ne_lower *lw, const void *values, uint3
 	return kept;
 }
 
-static const int16_t *lower_weights(struct ne_lower *lw, const struct ne_node *n, uint32_t c)
+static const int16_t *lower_weights(struct ne_lower *lw, const struct ne_dw_weights *v, uint32_t c,
+				    int32_t sh)
 {
-	const struct ne_tensor *t = &lw->g->tensor[n->in[1]];
-	const int32_t sh = n->attr.window.sh;
 	const size_t bytes = ne_pack_dw_square_bytes(c, sh);
 	int16_t *packed = malloc(bytes);
 	const void *kept = NULL;
 
 	if (packed) {
-		ne_pack_dw_square(packed, t->data, (size_t)t->shape.dim[2], c, sh);
+		ne_pack_dw_square(packed, v->v, v->stride, c, sh);
 		kept = ne_lower_table(lw, packed, bytes);
 	}
 	free(packed);
@@ -100,7 +100,8 @@ static const int16_t *lower_weights(struct ne_lower *lw, const struct ne_node *n
 }
 
 int ne_dw_lower_square(struct ne_lower *lw, const struct ne_node *n, const struct ne_windows *w,
-		       const struct ne_channels_s8 *ch, const int64_t *magnitude)
+		       const struct ne_dw_weights *weights, const struct ne_channels_s8 *ch,
+		       const int64_t *magnitude)
 {
 	const struct ne_quant qx = ne_lower_quant(lw, n->in[0]), qy = ne_lower_quant(lw, lw->y);
 	const uint32_t c = (uint32_t)w->x.c;
@@ -113,7 +114,7 @@ int ne_dw_lower_square(struct ne_lower *lw, const struct ne_node *n, const struc
 	s.a = (struct ne_dw_square_s8){
 		.im = rows_of(w, (int8_t)qx.zero),
 		.c = c,
-		.w = lower_weights(lw, n, c),
+		.w = lower_weights(lw, weights, c, w->win.sh),
 		.bias = lower_channels(lw, ch->bias, c),
 		.mult = lower_channels(lw, ch->mult, c),
 		.wide = ne_dw_is_wide(c, ch, magnitude),

@@ -98,6 +98,7 @@ struct dw {
 static int lower_channels(struct ne_lower *lw, const struct dw *d, struct ne_channels_s8 *ch)
 {
 	const int8_t *v = lw->g->tensor[d->n->in[1]].data;
+	const struct ne_dw_weights weights = {v, d->full_c, d->taps, NULL};
 	int32_t shift = d->image ? lw->k->dw_image_shift : 0;
 	int64_t *sum = calloc(d->c, sizeof(*sum)), *mag = calloc(d->c, sizeof(*mag));
 	int r;
@@ -113,7 +114,7 @@ static int lower_channels(struct ne_lower *lw, const struct dw *d, struct ne_cha
 		}
 	r = ne_lower_channels_s8(lw, d->n, d->c, sum, mag, shift, d->c, d->c, ch);
 	if (r == 0 && d->image)
-		r = ne_dw_lower_image(lw, d->n, d->windows, ch, mag);
+		r = ne_dw_lower_image(lw, d->n, d->windows, &weights, ch, mag);
 out:
 	free(sum);
 	free(mag);
@@ -233,19 +234,17 @@ NE_OP_LOWER(dwconv)
 		d.w = ne_lower_table(lw, wt->data, wt->bytes);
 		return d.w ? lower_lines(lw, &d, &w) : ne_lower_no_memory(lw, n);
 	}
+	if (wt->dtype == NE_U8)
+		return ne_lower_dwconv_u8(lw, n, &w);
 	d.windows = &w;
-	d.image = s8 && ne_dw_as_image(lw, &w);
+	d.image = s8 &&
+		  ne_dw_as_image(lw, &w, &(struct ne_dw_weights){wt->data, d.full_c, d.taps, NULL});
 	if (d.image) {
 		struct ne_channels_s8 ch;
 
 		return lower_channels(lw, &d, &ch);
 	}
 	NE_RETURN_IF(ne_lower_windows(lw, n, &w, &d.ind));
-	if (wt->dtype == NE_U8) {
-		struct ne_windows_u8 u8 = {d.ind, d.n_pix, d.taps, 1, d.c};
-
-		return ne_lower_dwconv_u8(lw, n, &u8);
-	}
 	d.w = ne_lower_table(lw, wt->data, wt->bytes);
 	row = calloc(d.c, sizeof(float));
 	if (!row || !d.w) {
