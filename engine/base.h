@@ -41,6 +41,16 @@ static inline size_t ne_round_up(size_t v, size_t to)
 	return (v + to - 1) / to * to;
 }
 
+/*
+ * The pages of large blocks. A process's first touch of a page takes about a microsecond, more than
+ * what is done with the page; asked for at once pages take less than half of that. And an allocator
+ * keeps what is freed: a model that was loaded would stay resident beside its program.
+ */
+/* All of the block will be written: a hint. */
+void ne_pages_expect(void *p, size_t bytes);
+/* free(), and whole pages of the block go back to the system at once. @p may be NULL. */
+void ne_free_pages(void *p);
+
 /* Zeroed memory aligned to NE_ALIGN, its size rounded up to it; freed with free(). */
 void *ne_alloc_aligned(size_t bytes);
 

@@ -33,6 +33,7 @@ static int file_read(int fd, const char *path, size_t limit, void **ret, size_t 
 	data = malloc(bytes ? bytes : 1);
 	if (!data)
 		return ne_fail(err, ENOMEM, "%s: no memory for %zu bytes", path, bytes);
+	ne_pages_expect(data, bytes);
 	while (at < bytes) {
 		ssize_t n = read(fd, data + at, bytes - at);
 
@@ -69,7 +70,7 @@ int ne_container_load(const char *path, const struct ne_limits *limits, struct n
 	if (e < 0)
 		return e;
 	e = ne_container_parse(data, bytes, limits, ret_model, &why);
-	free(data);
+	free(data); /* its pages serve what is built from the model */
 	return e < 0 ? ne_fail(err, -e, "%s: %s", path, why.text) : 0;
 }
 

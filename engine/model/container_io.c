@@ -119,6 +119,21 @@ int ne_rd_alloc(struct ne_reader *r, size_t n, size_t size, void *ret, const cha
 	return 0;
 }
 
+int ne_rd_alloc_filled(struct ne_reader *r, size_t bytes, size_t sure, void *ret, const char *what)
+{
+	void *p;
+
+	if (bytes > *r->budget)
+		return ne_rd_fail(r, E2BIG, "%s: more memory than the limit allows", what);
+	p = malloc(bytes ? bytes : 1);
+	if (!p)
+		return ne_rd_fail(r, ENOMEM, "%s: no memory for %zu bytes", what, bytes);
+	ne_pages_expect(p, NE_MIN(bytes, sure));
+	*r->budget -= bytes;
+	memcpy(ret, &p, sizeof(p));
+	return 0;
+}
+
 int ne_rd_string(struct ne_reader *r, uint32_t max, char **ret, const char *what)
 {
 	const uint8_t *p = NULL;

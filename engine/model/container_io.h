@@ -36,6 +36,8 @@ int ne_rd_string(struct ne_reader *r, uint32_t max, char **ret, const char *what
 /* Zero bytes up to a multiple of @to. */
 int ne_rd_align(struct ne_reader *r, size_t to);
 int ne_rd_end(const struct ne_reader *r);
+/* Memory for @bytes that the file can fill to @sure bytes, not zeroed; else as ne_rd_alloc(). */
+int ne_rd_alloc_filled(struct ne_reader *r, size_t bytes, size_t sure, void *ret, const char *what);
 /* Zeroed memory for @n things of @size, charged to the budget; freed with free(). */
 int ne_rd_alloc(struct ne_reader *r, size_t n, size_t size, void *ret, const char *what);
 

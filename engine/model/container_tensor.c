@@ -147,7 +147,9 @@ static int payload_read(struct ne_reader *r, struct coder *c, struct ne_tensor *
 				  id, (unsigned long long)bytes, n, encoding);
 	NE_RETURN_IF(ne_rd_align(r, payload_align((size_t)bytes)));
 	NE_RETURN_IF(ne_rd_bytes(r, (size_t)bytes, &src, "payload"));
-	NE_RETURN_IF(ne_rd_alloc(r, n, ne_dtype_size(t->dtype), &t->data, "constant"));
+	/* a coded value takes a bit or more of what is worth coding */
+	NE_RETURN_IF(ne_rd_alloc_filled(r, n * ne_dtype_size(t->dtype), 8 * (size_t)bytes, &t->data,
+					"constant"));
 	t->bytes = n * ne_dtype_size(t->dtype);
 	if (encoding == NEAP_ENC_F16)
 		return f16_read(r, t->data, src, n, id);
@@ -203,35 +205,32 @@ static void f16_write(struct ne_writer *w, const float *v, size_t n)
 	}
 }
 
-/* An entropy-coded form of @t where one is smaller than its values; *ret NULL where none is. */
+/* An entropy-coded form of @t where one is smaller than its values; *ret NULL where none is. Of the
+ * interleaved ones the one with the most states that is cheap enough. */
 static int coded_form(const struct ne_rans_tables *tables, const struct ne_tensor *t, uint8_t **ret,
 		      size_t *ret_bytes, unsigned *encoding)
 {
+	static const uint32_t lanes[] = {NEAP_RANS32_STATES, NEAP_RANS32_STATES_FEW};
 	const size_t n = ne_shape_elements(&t->shape);
-	uint8_t *plain, *lanes;
-	size_t plain_bytes, lanes_bytes;
+	uint8_t *form[NE_ARRAY_SIZE(lanes) + 1] = {0}; /* the plain one first */
+	size_t bytes[NE_ARRAY_SIZE(lanes) + 1] = {0}, best = 0;
+	int e = ne_rans_encode(tables, t->data, n, &form[0], &bytes[0]);
 
-	NE_RETURN_IF(ne_rans_encode(tables, t->data, n, &plain, &plain_bytes));
-	if (ne_rans32_encode(tables, plain, plain_bytes, t->data, n, &lanes, &lanes_bytes) < 0) {
-		free(plain);
-		return -ENOMEM;
+	for (size_t i = 0; e == 0 && best == 0 && i < NE_ARRAY_SIZE(lanes); i++) {
+		e = ne_rans32_encode(tables, lanes[i], form[0], bytes[0], t->data, n, &form[i + 1],
+				     &bytes[i + 1]);
+		if (e == 0 && bytes[i + 1] <= bytes[0] + RANS32_PRICE(bytes[0]))
+			best = i + 1;
 	}
-	if (lanes_bytes <= plain_bytes + RANS32_PRICE(plain_bytes) && lanes_bytes < n) {
-		free(plain);
-		*encoding = NEAP_ENC_S8_RANS32;
-		*ret = lanes;
-		*ret_bytes = lanes_bytes;
-		return 0;
+	if (e == 0 && bytes[best] < n) {
+		*encoding = best ? NEAP_ENC_S8_RANS32 : NEAP_ENC_S8_RANS;
+		*ret_bytes = bytes[best];
+		*ret = form[best];
+		form[best] = NULL;
 	}
-	free(lanes);
-	if (plain_bytes < n) {
-		*encoding = NEAP_ENC_S8_RANS;
-		*ret = plain;
-		*ret_bytes = plain_bytes;
-		return 0;
-	}
-	free(plain);
-	return 0;
+	for (size_t i = 0; i < NE_ARRAY_SIZE(form); i++)
+		free(form[i]);
+	return e;
 }
 
 static int tensor_write(struct ne_writer *w, struct ne_rans_tables *tables,

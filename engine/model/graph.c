@@ -62,7 +62,7 @@ void ne_graph_init(struct ne_graph *g)
 static void tensor_done(struct ne_tensor *t)
 {
 	free(t->name);
-	free(t->data);
+	ne_free_pages(t->data);
 	free(t->scale);
 }
 

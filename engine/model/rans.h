@@ -38,9 +38,11 @@ int ne_rans32_decode(struct ne_rans_tables *known, void (*rounds)(struct ne_rans
 int ne_rans_encode(const struct ne_rans_tables *known, const int8_t *src, size_t n, uint8_t **ret,
 		   size_t *ret_bytes);
 
-/* The same values interleaved, under the table of their @coded form; *ret is freed with free(). */
-int ne_rans32_encode(const struct ne_rans_tables *known, const uint8_t *coded, size_t coded_bytes,
-		     const int8_t *src, size_t n, uint8_t **ret, size_t *ret_bytes);
+/* The same values interleaved, @lanes states (one of the two numbers of neap/model.h), under the table
+ * of their @coded form; *ret is freed with free(). */
+int ne_rans32_encode(const struct ne_rans_tables *known, uint32_t lanes, const uint8_t *coded,
+		     size_t coded_bytes, const int8_t *src, size_t n, uint8_t **ret,
+		     size_t *ret_bytes);
 
 /* Adds the own table of an encoded tensor, if it has one and there is room. */
 void ne_rans_keep(struct ne_rans_tables *known, const uint8_t *data, size_t bytes);

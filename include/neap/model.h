@@ -117,11 +117,13 @@ enum neap_tensor_flags {
 #define NEAP_RANS_Q_MAX 63u /* largest log weight of a table, in quarters of an octave */
 #define NEAP_RANS_KEPT  64u /* own tables that later tensors may refer to */
 
-/* Interleaved: 32 states in turn, frequencies that sum to 2^13, or 2^12 where one is over 2^12. */
-#define NEAP_RANS32_STATES   32u
-#define NEAP_RANS32_BITS     13u
-#define NEAP_RANS32_BITS_MIN 12u
-#define NEAP_RANS32_FREQ_MAX (1u << 12)
+/* Interleaved: 32 states in turn, or few; frequencies that sum to 2^13, or 2^12 where one is over
+ * 2^12. */
+#define NEAP_RANS32_STATES     32u
+#define NEAP_RANS32_STATES_FEW 4u
+#define NEAP_RANS32_BITS       13u
+#define NEAP_RANS32_BITS_MIN   12u
+#define NEAP_RANS32_FREQ_MAX   (1u << 12)
 
 struct neap_file_levels { /* starts the levels section */
 	uint32_t n_level;

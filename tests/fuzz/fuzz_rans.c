@@ -33,20 +33,22 @@ static void round_trip(const uint8_t *data, size_t size)
 {
 	static int8_t out[MAX_VALUES];
 	struct ne_rans_tables known = {0}, reader = {0};
-	size_t bytes, lanes_bytes, n = NE_MIN(size, MAX_VALUES);
-	uint8_t *coded, *lanes;
+	size_t bytes, form_bytes, n = NE_MIN(size, MAX_VALUES);
+	uint8_t *coded, *form;
 
 	if (n == 0)
 		return;
 	FUZZ_ASSERT(ne_rans_encode(&known, (const int8_t *)data, n, &coded, &bytes) == 0);
 	FUZZ_ASSERT(ne_rans_decode(&reader, coded, bytes, out, n, NULL) == 0);
 	FUZZ_ASSERT(memcmp(out, data, n) == 0);
-	FUZZ_ASSERT(ne_rans32_encode(&known, coded, bytes, (const int8_t *)data, n, &lanes,
-				     &lanes_bytes) == 0);
-	FUZZ_ASSERT(ne_rans32_decode(&reader, kernels.rans32, lanes, lanes_bytes, out, n, NULL) ==
-		    0);
-	FUZZ_ASSERT(memcmp(out, data, n) == 0);
-	free(lanes);
+	for (uint32_t lanes = 4; lanes <= 32; lanes += 28) {
+		FUZZ_ASSERT(ne_rans32_encode(&known, lanes, coded, bytes, (const int8_t *)data, n,
+					     &form, &form_bytes) == 0);
+		FUZZ_ASSERT(ne_rans32_decode(&reader, kernels.rans32, form, form_bytes, out, n,
+					     NULL) == 0);
+		FUZZ_ASSERT(memcmp(out, data, n) == 0);
+		free(form);
+	}
 	free(coded);
 }
 
@@ -71,7 +73,7 @@ static void seed_write(char kind, char number, const uint8_t *coded, size_t byte
 int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct ne_rans_tables none = {0};
-	uint8_t *coded, *lanes;
+	uint8_t *coded, *form;
 	size_t bytes, lanes_bytes;
 	int8_t v[300];
 
@@ -82,11 +84,14 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 		for (int i = 0; i < (int)sizeof(v); i++)
 			v[i] = (int8_t)(kind == 0 ? i * i % 17 - 8 : kind == 1 ? 16 * (i % 7) : i);
 		FUZZ_ASSERT(ne_rans_encode(&none, v, sizeof(v), &coded, &bytes) == 0);
-		FUZZ_ASSERT(ne_rans32_encode(&none, coded, bytes, v, sizeof(v), &lanes,
-					     &lanes_bytes) == 0);
 		seed_write('k', (char)('0' + kind), coded, bytes, sizeof(v));
-		seed_write('l', (char)('0' + kind), lanes, lanes_bytes, sizeof(v));
-		free(lanes);
+		for (uint32_t lanes = 4; lanes <= 32; lanes += 28) {
+			FUZZ_ASSERT(ne_rans32_encode(&none, lanes, coded, bytes, v, sizeof(v),
+						     &form, &form_bytes) == 0);
+			seed_write(lanes == 4 ? 'f' : 'm', (char)('0' + kind), form, form_bytes,
+				   sizeof(v));
+			free(form);
+		}
 		free(coded);
 	}
 	return 0;

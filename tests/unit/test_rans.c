@@ -67,26 +67,29 @@ static void (*rounds(void))(struct ne_rans32 *)
 }
 
 /* The interleaved form of what @coded holds: the same values, and tables as the plain form's. */
-static void round_trip_interleaved(const struct ne_rans_tables *known, const uint8_t *coded,
-				   size_t coded_bytes, const int8_t *v, size_t n)
+static void round_trip_interleaved(const struct ne_rans_tables *known, uint32_t lanes,
+				   const uint8_t *coded, size_t coded_bytes, const int8_t *v,
+				   size_t n)
 {
 	struct ne_rans_tables writer = *known, reader = *known;
 	int8_t *back = malloc(n);
 	struct ne_error err;
-	uint8_t *lanes;
+	uint8_t *form;
 	size_t bytes;
 
 	assert_non_null(back);
-	assert_int_equal(ne_rans32_encode(known, coded, coded_bytes, v, n, &lanes, &bytes), 0);
-	/* 32 states for one, and coarser frequencies: at most 256 of 2^12 are 1 too many */
-	assert_true(bytes <= coded_bytes + 31 * 4 + n / 8);
-	if (ne_rans32_decode(&reader, rounds(), lanes, bytes, back, n, &err) < 0)
+	assert_int_equal(ne_rans32_encode(known, lanes, coded, coded_bytes, v, n, &form, &bytes),
+			 0);
+	/* their number, more states than one, and coarser frequencies: at most 256 of 2^12 are 1
+	 * too many */
+	assert_true(bytes <= coded_bytes + 1 + (lanes - 1) * 4 + n / 8);
+	if (ne_rans32_decode(&reader, rounds(), form, bytes, back, n, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_memory_equal(v, back, n);
-	ne_rans_keep(&writer, lanes, bytes);
+	ne_rans_keep(&writer, form, bytes);
 	assert_int_equal(writer.n, reader.n);
 	assert_memory_equal(writer.table, reader.table, writer.n * sizeof(writer.table[0]));
-	free(lanes);
+	free(form);
 	free(back);
 }
 
@@ -103,7 +106,8 @@ static void round_trip(struct ne_rans_tables *known, const int8_t *v, size_t n, 
 	if (ne_rans_decode(&reader, coded, *ret_bytes, back, n, &err) < 0)
 		fail_msg("%s", err.text);
 	assert_memory_equal(v, back, n);
-	round_trip_interleaved(known, coded, *ret_bytes, v, n);
+	round_trip_interleaved(known, 32, coded, *ret_bytes, v, n);
+	round_trip_interleaved(known, 4, coded, *ret_bytes, v, n);
 	ne_rans_keep(known, coded, *ret_bytes);
 	assert_int_equal(known->n, reader.n);
 	assert_memory_equal(known->table, reader.table, known->n * sizeof(known->table[0]));
@@ -278,25 +282,25 @@ static void test_hostile(void **state)
 	REFUSED("ends at value", 64, 0, 3 << 2, 0xff, 0x01, 0x48, 0x70, 0, 0, 1, 0);
 }
 
-/* A stream of the interleaved form and what can be wrong with it. */
-static void test_hostile_interleaved(void **state)
+/* A stream of the interleaved form with @lanes states, and what can be wrong with it. */
+static void hostile_interleaved(uint32_t lanes)
 {
 	struct ne_rans_tables none = {0};
 	struct test_random r = {23};
 	int8_t v[400], back[432];
-	uint8_t *coded, *lanes, *longer;
+	uint8_t *coded, *form, *longer;
 	size_t coded_bytes, bytes, n = sizeof(v);
 	struct ne_error err = {""};
 	size_t refusals = 0;
 
-	(void)state;
 	for (size_t i = 0; i < n; i++)
 		v[i] = draw(&r, NORMAL_NARROW);
 	assert_int_equal(ne_rans_encode(&none, v, n, &coded, &coded_bytes), 0);
-	assert_int_equal(ne_rans32_encode(&none, coded, coded_bytes, v, n, &lanes, &bytes), 0);
+	assert_int_equal(ne_rans32_encode(&none, lanes, coded, coded_bytes, v, n, &form, &bytes),
+			 0);
 	longer = calloc(1, bytes + 2);
 	assert_non_null(longer);
-	memcpy(longer, lanes, bytes);
+	memcpy(longer, form, bytes);
 	for (size_t i = 0; i < 8 * bytes; i++) {
 		struct ne_rans_tables known = {0};
 
@@ -319,12 +323,33 @@ static void test_hostile_interleaved(void **state)
 		struct ne_rans_tables known = {0};
 
 		assert_int_equal(
-			ne_rans32_decode(&known, rounds(), lanes, bytes, back, n - 1 + more, &err),
+			ne_rans32_decode(&known, rounds(), form, bytes, back, n - 1 + more, &err),
 			-EBADMSG);
 	}
 	free(longer);
-	free(lanes);
+	free(form);
 	free(coded);
+}
+
+static void test_hostile_interleaved(void **state)
+{
+	/* one symbol; 5 states; 4 states, the last of which is too low */
+	static const uint8_t five[] = {0, 0, 5, 5, 0, 5, 0, 0, 1, 0};
+	static const uint8_t low[] = {0, 0, 5, 5, 0, 4, 0, 0, 1, 0, 0,
+				      0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0};
+	struct ne_rans_tables known = {0};
+	struct ne_error err = {""};
+	int8_t back[4];
+
+	(void)state;
+	hostile_interleaved(32);
+	hostile_interleaved(4);
+	assert_int_equal(ne_rans32_decode(&known, rounds(), five, sizeof(five), back, 4, &err),
+			 -EBADMSG);
+	assert_non_null(strstr(err.text, "5 states"));
+	assert_int_equal(ne_rans32_decode(&known, rounds(), low, sizeof(low), back, 4, &err),
+			 -EBADMSG);
+	assert_non_null(strstr(err.text, "first state 3"));
 }
 
 /* Any bit of a coded tensor flipped: read or refused, within bounds (the sanitizers watch). */
