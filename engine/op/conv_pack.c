@@ -17,12 +17,15 @@ static int pack(struct ne_lower *lw, const struct ne_conv *c, const struct ne_co
 	const size_t per_group = (size_t)w->oc * w->taps * w->ic * size;
 	size_t group = s8 ? ne_pack_conv_s8_bytes(lw->k, w->oc, w->taps, w->ic)
 			  : ne_pack_conv_f32_elements(lw->k, w->oc, w->taps, w->ic) * size;
+	bool filled;
 	char *dst;
 
+	filled = group % NE_ALIGN == 0;
 	group = ne_round_up(group, NE_ALIGN);
 	if (group > NE_MAX_POOL_BYTES / w->groups)
 		return ne_lower_no_memory(lw, c->n);
-	dst = ne_pool_alloc(lw->pool, group * w->groups);
+	dst = filled ? ne_pool_alloc_unset(lw->pool, group * w->groups)
+		     : ne_pool_alloc(lw->pool, group * w->groups);
 	if (!dst)
 		return ne_lower_no_memory(lw, c->n);
 	for (uint32_t g = 0; g < w->groups; g++) {

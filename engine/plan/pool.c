@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The program's memory: chunks filled from their start, and a hash table that lets equal tables of
- * different steps and levels share one copy.
+ * different steps and levels share one copy while it is built.
  */
 #include "engine/plan/pool.h"
 
@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define CHUNK_BYTES ((size_t)64 << 10)
-#define BUCKETS     4096u
+#define BUCKETS     1024u
 
 struct ne_pool_chunk {
 	struct ne_pool_chunk *next;
@@ -39,11 +39,43 @@ void ne_pool_done(struct ne_pool *p)
 		free(c->data);
 		free(c);
 	}
-	free(p->bucket);
+	ne_pool_seal(p);
 	*p = (struct ne_pool){0};
 }
 
-void *ne_pool_alloc(struct ne_pool *p, size_t bytes)
+void ne_pool_seal(struct ne_pool *p)
+{
+	for (uint32_t i = 0; p->bucket && i < BUCKETS; i++)
+		while (p->bucket[i]) {
+			struct ne_pool_entry *e = p->bucket[i];
+
+			p->bucket[i] = e->next;
+			free(e);
+		}
+	free(p->bucket);
+	p->bucket = NULL;
+}
+
+/* A chunk of at least @bytes; large blocks have one of their own, which need not be zeroed. */
+static struct ne_pool_chunk *chunk_new(size_t bytes, bool zeroed)
+{
+	struct ne_pool_chunk *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->bytes = NE_MAX(bytes, CHUNK_BYTES);
+	c->data = zeroed || bytes < CHUNK_BYTES ? ne_alloc_aligned(c->bytes)
+						: aligned_alloc(NE_ALIGN, c->bytes);
+	if (!c->data) {
+		free(c);
+		return NULL;
+	}
+	if (!zeroed)
+		ne_pages_expect(c->data, bytes);
+	return c;
+}
+
+static void *alloc(struct ne_pool *p, size_t bytes, bool zeroed)
 {
 	struct ne_pool_chunk *c = p->chunk;
 	void *r;
@@ -54,15 +86,9 @@ void *ne_pool_alloc(struct ne_pool *p, size_t bytes)
 	if (p->bytes > NE_MAX_POOL_BYTES - bytes)
 		return NULL;
 	if (!c || c->bytes - c->used < bytes) {
-		c = calloc(1, sizeof(*c));
+		c = chunk_new(bytes, zeroed);
 		if (!c)
 			return NULL;
-		c->bytes = NE_MAX(bytes, CHUNK_BYTES);
-		c->data = ne_alloc_aligned(c->bytes);
-		if (!c->data) {
-			free(c);
-			return NULL;
-		}
 		if (p->chunk && bytes >= CHUNK_BYTES) { /* keep filling the chunk at hand */
 			c->next = p->chunk->next;
 			p->chunk->next = c;
@@ -75,6 +101,16 @@ void *ne_pool_alloc(struct ne_pool *p, size_t bytes)
 	c->used += bytes;
 	p->bytes += bytes;
 	return r;
+}
+
+void *ne_pool_alloc(struct ne_pool *p, size_t bytes)
+{
+	return alloc(p, bytes, true);
+}
+
+void *ne_pool_alloc_unset(struct ne_pool *p, size_t bytes)
+{
+	return alloc(p, bytes, false);
 }
 
 /* FNV-1a by words; only spreads entries over buckets, equality is by content. */
@@ -97,15 +133,18 @@ static uint64_t hash_of(const void *data, size_t bytes)
 const void *ne_pool_intern(struct ne_pool *p, const void *data, size_t bytes)
 {
 	uint64_t h = hash_of(data, bytes);
-	struct ne_pool_entry **bucket = &p->bucket[h % BUCKETS], *e;
+	struct ne_pool_entry **bucket, *e;
 	void *copy;
 
+	if (!p->bucket)
+		return NULL;
+	bucket = &p->bucket[h % BUCKETS];
 	for (e = *bucket; e; e = e->next)
 		if (e->hash == h && e->bytes == bytes && !memcmp(e->data, data, bytes))
 			return e->data;
 	copy = ne_pool_alloc(p, bytes);
-	e = ne_pool_alloc(p, sizeof(*e));
-	if (!copy || !e)
+	e = copy ? malloc(sizeof(*e)) : NULL;
+	if (!e)
 		return NULL;
 	memcpy(copy, data, bytes);
 	*e = (struct ne_pool_entry){*bucket, copy, bytes, h};

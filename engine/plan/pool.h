@@ -22,7 +22,13 @@ void ne_pool_done(struct ne_pool *p);
 /* Zeroed, aligned to NE_ALIGN; NULL without memory or over the limit. */
 void *ne_pool_alloc(struct ne_pool *p, size_t bytes);
 
-/* A copy of @data; callers with equal bytes get the same copy. */
+/* The same, not zeroed: for what writes all of it. */
+void *ne_pool_alloc_unset(struct ne_pool *p, size_t bytes);
+
+/* What only building takes goes; memory given out stays. */
+void ne_pool_seal(struct ne_pool *p);
+
+/* A copy of @data; callers with equal bytes get the same copy. NULL also in a sealed pool. */
 const void *ne_pool_intern(struct ne_pool *p, const void *data, size_t bytes);
 
 #endif

@@ -139,6 +139,7 @@ int ne_program_new(const struct ne_model *m, const struct ne_program_options *op
 		r = describe_states(p, m, err);
 	if (r == 0)
 		r = build_plans(p, m, err);
+	ne_pool_seal(&p->pool);
 	if (r < 0) {
 		ne_program_free(p);
 		return r;
