@@ -161,14 +161,17 @@ static void lines_find_runs(const struct ne_conv_lines_f32 *a, const struct line
 {
 	/* a row of the window in one, where neither inputs nor weights have gaps */
 	const bool joined = a->im.dw == 1 && a->w_tap_stride == (size_t)a->ic * LANES;
-	const uint32_t each = joined ? (uint32_t)l->n_kx : 1;
+	const int32_t columns = joined && l->n_kx ? 1 : l->n_kx;
+	uint32_t i = 0;
 
-	ret->n = (uint32_t)(joined && l->n_kx ? l->n_ky : l->n_ky * l->n_kx);
-	ret->steps = each * a->ic;
-	for (uint32_t r = 0; r < ret->n; r++) {
-		ret->x[r] = l->tap_x[r * each];
-		ret->w[r] = l->tap[r * each] * a->w_tap_stride;
-	}
+	for (int32_t r = 0; r < l->n_ky; r++)
+		for (int32_t k = 0; k < columns; k++, i++) {
+			ret->x[i] = l->tap_x + r * l->row_x + k * l->column_x;
+			ret->w[i] =
+				(l->tap + (uint32_t)r * l->row_tap + (uint32_t)k) * a->w_tap_stride;
+		}
+	ret->n = i;
+	ret->steps = (joined ? (uint32_t)l->n_kx : 1) * a->ic;
 }
 
 /* Blocks of the tiles for @n pixels, dealt out evenly: 13 of at most 12 become 7 and 6. */
@@ -195,10 +198,17 @@ static struct lines_deal lines_choose(const struct ne_conv_lines_f32 *a, uint32_
 	const size_t bytes = a->w_block_stride * blocks * sizeof(float);
 	const uint32_t weight = bytes > L1_WEIGHTS ? LANES / 4 + 1 : 1;
 	struct lines_deal best = {0};
-	uint32_t least = UINT32_MAX;
+	uint32_t least = UINT32_MAX, last = 0;
 
+	/* divisions take longest here: unrolled, half of them are by constants */
+	TILE_UNROLL
 	for (uint32_t most = MAX_NB; most; most--) {
 		const uint32_t groups = (blocks + most - 1) / most;
+
+		if (groups == last)
+			continue;
+		last = groups;
+
 		const uint32_t nb = (blocks + groups - 1) / groups;
 		const uint32_t tiles = (n + MR(nb) - 1) / MR(nb), mr = (n + tiles - 1) / tiles;
 		const uint32_t cost = NE_MAX(NE_MAX(mr * nb, mr + nb), weight * nb);

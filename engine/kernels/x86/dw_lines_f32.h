@@ -324,11 +324,13 @@ static void dw_line(const void *args, const struct line_f32 *l)
 	j.a = a;
 	j.xs = l->x_step;
 	j.ys = l->y_step;
-	j.n = (uint32_t)(l->n_ky * l->n_kx);
-	for (uint32_t t = 0; t < j.n; t++) {
-		j.x[t] = l->tap_x[t];
-		j.w[t] = l->tap[t] * a->w_tap_stride;
-	}
+	j.n = 0;
+	for (int32_t r = 0; r < l->n_ky; r++)
+		for (int32_t k = 0; k < l->n_kx; k++, j.n++) {
+			j.x[j.n] = l->tap_x + r * l->row_x + k * l->column_x;
+			j.w[j.n] =
+				(l->tap + (uint32_t)r * l->row_tap + (uint32_t)k) * a->w_tap_stride;
+		}
 	dw_pixels(&j, dw_any_table, l->x, l->x_step, l->y, l->y_step, l->n, 0);
 }
 

@@ -12,8 +12,9 @@
 
 /*
  * @n pixels whose inputs are x_step apart and whose results go to y, y + y_step, ...
- * All use the same taps: rows of @n_kx, @n_ky of them; tap_x[i] is the first pixel's, from x, and
- * tap[i] its number in the window. 
+ * All use the same taps: @n_ky rows of @n_kx, of which the first is number @tap of the window, and
+ * @tap_x from x for the first pixel; from row to row it is row_x and row_tap further, from column to
+ * column column_x and 1.
  */
 struct line_f32 {
 	const float *x;
@@ -22,8 +23,8 @@ struct line_f32 {
 	uint32_t n;
 	int32_t n_ky, n_kx;
 	bool down;
-	ptrdiff_t tap_x[NE_LINES_TAPS];
-	uint32_t tap[NE_LINES_TAPS];
+	uint32_t tap, row_tap;
+	ptrdiff_t tap_x, row_x, column_x;
 };
 
 /* The taps of @k, @d apart, starting at @at, that lie in 0..size - 1. No division: windows are
@@ -65,18 +66,16 @@ static inline void line_emit(const struct ne_lines_f32 *im, uint32_t c, const fl
 	const int32_t ay = oy * im->sh - im->top, ax = ox * im->sw - im->left;
 	struct line_f32 l;
 	int32_t ky0, kx0;
-	uint32_t i = 0;
 
 	if (n <= 0)
 		return;
 	line_clip(ay, im->kh, im->dh, im->h, &ky0, &l.n_ky);
 	line_clip(ax, im->kw, im->dw, im->w, &kx0, &l.n_kx);
-	for (int32_t ky = ky0; ky < ky0 + l.n_ky; ky++)
-		for (int32_t kx = kx0; kx < kx0 + l.n_kx; kx++, i++) {
-			l.tap_x[i] = ((ptrdiff_t)(ay + ky * im->dh) * im->w + ax + kx * im->dw) *
-				     (ptrdiff_t)c;
-			l.tap[i] = (uint32_t)(ky * im->kw + kx);
-		}
+	l.row_x = (ptrdiff_t)im->dh * im->w * (ptrdiff_t)c;
+	l.column_x = (ptrdiff_t)im->dw * (ptrdiff_t)c;
+	l.row_tap = (uint32_t)im->kw;
+	l.tap = (uint32_t)(ky0 * im->kw + kx0);
+	l.tap_x = ((ptrdiff_t)ay * im->w + ax) * (ptrdiff_t)c + ky0 * l.row_x + kx0 * l.column_x;
 	l.x = x;
 	l.y = y + ((size_t)oy * (size_t)im->ow + (size_t)ox) * y_stride;
 	l.n = (uint32_t)n;
