@@ -28,14 +28,14 @@ static inline void pack_quads(int8_t *dst, size_t step, const int8_t *w, size_t 
 {
 	const quad a = quad_at(w), b = quad_at(w + row);
 	const quad c = quad_at(w + 2 * row), d = quad_at(w + 3 * row);
-	const quad ab0 = __builtin_shuffle(a, b, (quad){0, 4, 1, 5});
-	const quad cd0 = __builtin_shuffle(c, d, (quad){0, 4, 1, 5});
-	const quad ab1 = __builtin_shuffle(a, b, (quad){2, 6, 3, 7});
-	const quad cd1 = __builtin_shuffle(c, d, (quad){2, 6, 3, 7});
-	const quad g[4] = {__builtin_shuffle(ab0, cd0, (quad){0, 1, 4, 5}),
-			   __builtin_shuffle(ab0, cd0, (quad){2, 3, 6, 7}),
-			   __builtin_shuffle(ab1, cd1, (quad){0, 1, 4, 5}),
-			   __builtin_shuffle(ab1, cd1, (quad){2, 3, 6, 7})};
+	const quad ab0 = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+	const quad cd0 = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+	const quad ab1 = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+	const quad cd1 = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+	const quad g[4] = {__builtin_shufflevector(ab0, cd0, 0, 1, 4, 5),
+			   __builtin_shufflevector(ab0, cd0, 2, 3, 6, 7),
+			   __builtin_shufflevector(ab1, cd1, 0, 1, 4, 5),
+			   __builtin_shufflevector(ab1, cd1, 2, 3, 6, 7)};
 
 	for (size_t i = 0; i < 4; i++)
 		memcpy(dst + i * step, &g[i], sizeof(g[i]));

@@ -16,7 +16,7 @@
 
 #include "engine/model/rans.h"
 
-#define N_Q       (NEAP_RANS_Q_MAX + 1)
+#define N_Q       (NEAP_RANS_Q_MAX + 1) /* 64 */
 #define N_LOG     (8u * NEAP_RANS_Q_MAX + 1)
 #define TABLE_MAX 1024u /* bytes: head 4, bitmap 32, 256 knots of at most 19 bits (rice 3) */
 
@@ -70,6 +70,9 @@ struct search {
 	uint64_t n;
 	double gain[256];    /* bits saved per 1/32 octave, by index in the alphabet */
 	double price[N_LOG]; /* bits that a weight of 2^(l/32) costs all values */
+	/* What all whole intervals of the spacing have in common, by the height at the end and at the
+	 * start: the prices, and the bits of the difference in the table. */
+	double whole[N_Q][N_Q];
 	double cost[2][N_Q];
 	uint8_t from[256][N_Q];
 };
@@ -117,25 +120,93 @@ static double interval_cost(const struct search *w, const struct ne_rans_shape *
 	return bits;
 }
 
+static unsigned rice_of(const struct ne_rans_shape *s)
+{
+	return s->spacing_log2 >= 2; /* the usual choice; the best is taken afterwards */
+}
+
+static void whole_prepare(struct search *w, const struct ne_rans_shape *s)
+{
+	const uint32_t spacing = 1u << s->spacing_log2, unit = 8u >> s->spacing_log2;
+
+	for (uint32_t b = 0; b < N_Q; b++)
+		for (uint32_t a = 0; a < N_Q; a++) {
+			double bits = rice_bits((int32_t)b - (int32_t)a, rice_of(s));
+
+			for (uint32_t j = 0; j < spacing; j++)
+				bits += w->price[((spacing - j) * a + j * b) * unit];
+			w->whole[b][a] = bits;
+		}
+}
+
+/* All symbols up to the next knot are there and have their weights from the curve. */
+static bool is_whole(const struct ne_rans_shape *s, uint32_t k)
+{
+	const uint32_t first = k << s->spacing_log2, end = first + (1u << s->spacing_log2);
+
+	if (end > s->n)
+		return false;
+	for (uint32_t i = first; i < end && s->has_zero_q; i++)
+		if (s->symbol[i] == 128)
+			return false;
+	return true;
+}
+
+/* The bits up to knot @k + 1 for each height @a of the one before and one height @b: @ret [N_Q]. */
+static void costs_at(const struct search *w, const struct ne_rans_shape *s, uint32_t k, uint32_t b,
+		     bool whole, const double *before, double *ret)
+{
+	if (whole) {
+		for (uint32_t a = 0; a < N_Q; a++)
+			ret[a] = before[a] + w->whole[b][a];
+		return;
+	}
+	for (uint32_t a = 0; a < N_Q; a++)
+		ret[a] = before[a] + rice_bits((int32_t)b - (int32_t)a, rice_of(s)) +
+			 interval_cost(w, s, k, a, b);
+}
+
+/* Where the first of the least is. In four lanes, so that the compiler takes them at once. */
+static uint32_t first_least(const double c[N_Q])
+{
+	double least[4] = {c[0], c[1], c[2], c[3]};
+	uint32_t at = 0;
+
+	for (uint32_t a = 4; a < N_Q; a += 4)
+		for (uint32_t i = 0; i < 4; i++)
+			least[i] = c[a + i] < least[i] ? c[a + i] : least[i];
+	for (uint32_t i = 1; i < 4; i++)
+		least[0] = NE_MIN(least[0], least[i]);
+	while (at + 1 < N_Q && c[at] != least[0])
+		at++;
+	return at;
+}
+
 static void search_step(struct search *w, const struct ne_rans_shape *s, uint32_t k)
 {
+	const uint32_t spacing = 1u << s->spacing_log2, unit = 8u >> s->spacing_log2;
 	const double *now = w->cost[k & 1u];
 	double *next = w->cost[(k + 1) & 1u];
-	unsigned rice = s->spacing_log2 >= 2; /* the usual choice; the best is taken afterwards */
+	double gain_a = 0.0, gain_b = 0.0; /* of a whole interval, for each of the knot's steps */
+	double before[N_Q], c[N_Q];
+	const bool whole = is_whole(s, k);
 
-	for (uint32_t b = 0; b < N_Q; b++) {
-		double best = 0.0;
+	if (whole)
+		for (uint32_t j = 0; j < spacing; j++) {
+			const double gain = w->gain[(k << s->spacing_log2) + j] * (double)unit;
 
-		for (uint32_t a = 0; a < N_Q; a++) {
-			double c = now[a] + rice_bits((int32_t)b - (int32_t)a, rice) +
-				   interval_cost(w, s, k, a, b);
-
-			if (a == 0 || c < best) {
-				best = c;
-				w->from[k + 1][b] = (uint8_t)a;
-			}
+			gain_a += gain * (double)(spacing - j);
+			gain_b += gain * (double)j;
 		}
-		next[b] = best;
+	for (uint32_t a = 0; a < N_Q; a++)
+		before[a] = now[a] - gain_a * (double)a;
+	for (uint32_t b = 0; b < N_Q; b++) {
+		uint32_t best;
+
+		costs_at(w, s, k, b, whole, before, c);
+		best = first_least(c);
+		w->from[k + 1][b] = (uint8_t)best;
+		next[b] = c[best] - gain_b * (double)b;
 	}
 }
 
@@ -146,6 +217,7 @@ static void search_knots(struct search *w, struct ne_rans_shape *s)
 	double *last;
 
 	search_prepare(w, s);
+	whole_prepare(w, s);
 	memset(w->cost[0], 0, sizeof(w->cost[0]));
 	for (uint32_t k = 0; k + 1 < n; k++)
 		search_step(w, s, k);
