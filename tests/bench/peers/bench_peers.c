@@ -192,6 +192,8 @@ static void record(struct bench *b, const struct peer_case *c, const char *cpu, 
 		add_number(row, "onednn_resident_kib", (double)f[ONEDNN].kib);
 		add_number(row, "neap_load_ms", f[NEAP].load_ms);
 		add_number(row, "onnxruntime_load_ms", f[ORT].load_ms);
+		add_number(row, "neap_first_load_ms", f[NEAP].first_load_ms);
+		add_number(row, "onnxruntime_first_load_ms", f[ORT].first_load_ms);
 	}
 	cJSON_AddItemToArray(b->rows, row);
 }
@@ -236,7 +238,8 @@ static void bench_row(struct bench *b, const struct peer_case *c, const char *cp
 static void bench_memory(struct bench *b)
 {
 	printf("Resident growth by loading and running, KiB; each in a process of its own\n"
-	       "  %-22s %8s %8s %8s %8s   arena and weights   load ms: neap, ONNX Runtime\n",
+	       "  %-22s %8s %8s %8s %8s   arena and weights   "
+	       "load ms (the first time): neap, ONNX Runtime\n",
 	       "", "neap", "ORT", "XNNPACK", "oneDNN");
 	for (uint32_t i = 0; i < b->n_case; i++) {
 		const struct peer_case *c = &b->c[i];
@@ -245,9 +248,10 @@ static void bench_memory(struct bench *b)
 		for (int k = 0; k < N_PEERS; k++)
 			if (k != REFERENCE)
 				f[k] = footprint_of(peers[k], c);
-		printf("  %-18s %-3s %8ld %8ld %8ld %8ld   %17zu   %.2f, %.2f\n", c->name,
-		       c->precision, f[NEAP].kib, f[ORT].kib, f[XNNPACK].kib, f[ONEDNN].kib,
-		       neap_bytes(c->model) / 1024, f[NEAP].load_ms, f[ORT].load_ms);
+		printf("  %-18s %-3s %8ld %8ld %8ld %8ld   %17zu   %.2f (%.2f), %.2f (%.2f)\n",
+		       c->name, c->precision, f[NEAP].kib, f[ORT].kib, f[XNNPACK].kib,
+		       f[ONEDNN].kib, neap_bytes(c->model) / 1024, f[NEAP].load_ms,
+		       f[NEAP].first_load_ms, f[ORT].load_ms, f[ORT].first_load_ms);
 	}
 	printf("\n");
 }

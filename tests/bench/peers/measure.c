@@ -178,12 +178,15 @@ static void measure_footprint(const struct peer *peer, const struct peer_case *c
 	void *in = random_input_of(c->model, 1);
 	struct peer_run run = {.peer = peer};
 	struct ne_error err;
+	double start;
 	long before;
 
 	peer->version(); /* brings the library itself, which all its models share */
 	before = resident_kib();
+	start = now_us();
 	if (!in || peer->open(c, NULL, 1, in, &run, &err) < 0)
 		return;
+	ret->first_load_ms = (now_us() - start) / 1e3;
 	for (int i = 0; i < 10; i++)
 		peer->run(&run);
 	ret->kib = resident_kib() - before;

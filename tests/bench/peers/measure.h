@@ -30,6 +30,7 @@ void *random_input_of(const struct ne_model *m, unsigned seed);
 struct footprint {
 	long kib;       /* resident growth by opening and running a few times; -1: it cannot run */
 	double load_ms; /* the least of several openings, its library already there */
+	double first_load_ms; /* of the very first one in the process */
 };
 /* In a child process, so that nothing is counted that others brought. */
 struct footprint footprint_of(const struct peer *peer, const struct peer_case *c);
