@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of ONNX operators: one line each, sorted by name. */
 #include "tools/neap/import/onnx_internal.h"
+#include "tools/neap/import/operators.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -203,18 +204,12 @@ const struct onnx_op *onnx_op_find(const char *name)
 	return NULL;
 }
 
+static const char *name_of(size_t i)
+{
+	return ops[i].name;
+}
+
 char *onnx_operators(void)
 {
-	size_t bytes = 1;
-	char *text;
-
-	for (size_t i = 0; i < NE_ARRAY_SIZE(ops); i++)
-		bytes += strlen(ops[i].name) + 1;
-	text = calloc(bytes, 1);
-	for (size_t i = 0; text && i < NE_ARRAY_SIZE(ops); i++) {
-		strcat(text, ops[i].name);
-		if (i + 1 < NE_ARRAY_SIZE(ops))
-			strcat(text, " ");
-	}
-	return text;
+	return operators_join(NE_ARRAY_SIZE(ops), name_of);
 }

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The table of TFLite operators: one line each, sorted by name. */
 #include "tools/neap/import/tflite_internal.h"
-
-#include <stdlib.h>
-#include <string.h>
+#include "tools/neap/import/operators.h"
 
 static const struct tflite_op ops[] = {
 	{101, "ABS", tflite_abs, NULL},
@@ -114,18 +112,12 @@ const struct tflite_op *tflite_op_find(int32_t code)
 	return NULL;
 }
 
+static const char *name_of(size_t i)
+{
+	return ops[i].name;
+}
+
 char *tflite_operators(void)
 {
-	size_t bytes = 1;
-	char *text;
-
-	for (size_t i = 0; i < NE_ARRAY_SIZE(ops); i++)
-		bytes += strlen(ops[i].name) + 1;
-	text = calloc(bytes, 1);
-	for (size_t i = 0; text && i < NE_ARRAY_SIZE(ops); i++) {
-		strcat(text, ops[i].name);
-		if (i + 1 < NE_ARRAY_SIZE(ops))
-			strcat(text, " ");
-	}
-	return text;
+	return operators_join(NE_ARRAY_SIZE(ops), name_of);
 }
