@@ -49,9 +49,10 @@ int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
 struct ne_image_rows ne_conv_rows(const struct ne_conv *c, uint32_t pixel);
 /* Sets chunk, for elements of scratch of @elem bytes. */
 void ne_conv_choose_chunk(struct ne_image_rows *im, size_t elem, uint32_t oc);
-/* Whether a sum times its factor may pass 2^31. */
-bool ne_conv_is_wide(const struct ne_conv *c, const struct ne_channels_s8 *ch,
-		     const int64_t *magnitude);
+/* Whether the sum of one of @n output channels times its factor may pass 2^31. */
+bool ne_channels_are_wide(uint32_t n, const struct ne_channels_s8 *ch, const int64_t *magnitude);
+/* What windows read beside the image, s8: @channels times input 0's zero point; NULL: no memory. */
+const int8_t *ne_lower_padding(struct ne_lower *lw, const struct ne_node *n, size_t channels);
 
 /* The addition fused into the convolution (lw->add), where there is any. */
 struct ne_conv_sum {

@@ -167,12 +167,11 @@ static int lower_runs(struct ne_lower *lw, const struct ne_conv *c, struct ne_co
 }
 
 /* x + shift is below 256. */
-bool ne_conv_is_wide(const struct ne_conv *c, const struct ne_channels_s8 *ch,
-		     const int64_t *magnitude)
+bool ne_channels_are_wide(uint32_t n, const struct ne_channels_s8 *ch, const int64_t *magnitude)
 {
-	for (uint32_t o = 0; o < c->oc; o++) {
-		const double sum = 256.0 * (double)magnitude[o] + abs(ch->bias[o]);
-		const double factor = (double)ch->mult[o];
+	for (uint32_t i = 0; i < n; i++) {
+		const double sum = 256.0 * (double)magnitude[i] + abs(ch->bias[i]);
+		const double factor = (double)ch->mult[i];
 
 		if (!(sum * (factor < 0 ? -factor : factor) < 0x1p30))
 			return true;
@@ -214,7 +213,7 @@ int ne_conv_lower_image(struct ne_lower *lw, const struct ne_conv *c,
 		.w_block_stride = c->packed->block_stride,
 		.bias = ch->bias,
 		.mult = ch->mult,
-		.wide = ne_conv_is_wide(c, ch, magnitude),
+		.wide = ne_channels_are_wide(c->oc, ch, magnitude),
 		.zp = qy.zero,
 		.y_stride = c->oc,
 	};

@@ -257,6 +257,19 @@ static struct split split_of(const struct ne_conv *c)
 	return s;
 }
 
+const int8_t *ne_lower_padding(struct ne_lower *lw, const struct ne_node *n, size_t channels)
+{
+	int8_t *row = malloc(channels);
+	const int8_t *table = NULL;
+
+	if (row) {
+		memset(row, ne_lower_quant(lw, n->in[0]).zero, channels);
+		table = ne_lower_table(lw, row, channels);
+	}
+	free(row);
+	return table;
+}
+
 static int lower_s8(struct ne_lower *lw, struct ne_conv *c)
 {
 	struct ne_quant qx = ne_lower_quant(lw, c->n->in[0]), qy = ne_lower_quant(lw, lw->y);
@@ -267,7 +280,6 @@ static int lower_s8(struct ne_lower *lw, struct ne_conv *c)
 	int64_t *sum = NULL, *mag = NULL;
 	int32_t shift;
 	bool quads;
-	int8_t *pad;
 	int r;
 
 	NE_RETURN_IF(ne_conv_pack(lw, c));
@@ -283,13 +295,9 @@ static int lower_s8(struct ne_lower *lw, struct ne_conv *c)
 	free(mag);
 	if (r < 0 || c->image)
 		return r;
-	pad = malloc((size_t)c->ic);
-	if (!pad)
-		return ne_lower_no_memory(lw, c->n);
-	memset(pad, qx.zero, c->ic);
 	s.a = (struct ne_conv_s8){
 		.ind = c->ind,
-		.pad = ne_lower_table(lw, pad, c->ic),
+		.pad = ne_lower_padding(lw, c->n, c->ic),
 		.n_pix = c->n_pix,
 		.taps = c->taps,
 		.ic = c->ic,
@@ -303,7 +311,6 @@ static int lower_s8(struct ne_lower *lw, struct ne_conv *c)
 		.zp = qy.zero,
 		.y_stride = (size_t)c->oc * c->groups,
 	};
-	free(pad);
 	if (!s.a.pad)
 		return ne_lower_no_memory(lw, c->n);
 	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);

@@ -111,7 +111,7 @@ int ne_conv_lower_quads(struct ne_lower *lw, const struct ne_conv *c,
 		.w = q->w,
 		.bias = ch->bias,
 		.mult = ch->mult,
-		.wide = ne_conv_is_wide(c, ch, magnitude),
+		.wide = ne_channels_are_wide(c->oc, ch, magnitude),
 		.zp = qy.zero,
 		.y_stride = c->oc,
 	};

@@ -104,15 +104,15 @@ static int split_weights(struct ne_lower *lw, const struct ne_node *n, size_t ro
 	return 0;
 }
 
-/* The windows' table, @taps a pixel, with the taps that @p reads. */
-static int select_taps(struct ne_lower *lw, const struct ne_node *n, const struct parts *p,
-		       const int32_t *ind, uint32_t n_pix, uint32_t taps, const int32_t **ret)
+int ne_lower_select_taps(struct ne_lower *lw, const struct ne_node *n, const int32_t *ind,
+			 uint32_t n_pix, uint32_t taps, uint32_t n_tap, const uint32_t *tap,
+			 const int32_t **ret)
 {
-	size_t entries = (size_t)n_pix * p->taps;
+	size_t entries = (size_t)n_pix * n_tap;
 	int32_t *all;
 
 	*ret = ind;
-	if (p->taps == taps)
+	if (n_tap == taps)
 		return 0;
 	if (entries > NE_MAX_INDIRECTION)
 		return ne_node_fail(lw->err, E2BIG, n, "too many window taps");
@@ -120,24 +120,11 @@ static int select_taps(struct ne_lower *lw, const struct ne_node *n, const struc
 	if (!all)
 		return ne_lower_no_memory(lw, n);
 	for (size_t i = 0; i < n_pix; i++)
-		for (uint32_t k = 0; k < p->taps; k++)
-			all[i * p->taps + k] = ind[i * taps + p->tap[k]];
+		for (uint32_t k = 0; k < n_tap; k++)
+			all[i * n_tap + k] = ind[i * taps + tap[k]];
 	*ret = ne_lower_table(lw, all, entries * sizeof(*all));
 	free(all);
 	return *ret ? 0 : ne_lower_no_memory(lw, n);
-}
-
-static const int8_t *padding(struct ne_lower *lw, const struct ne_node *n, size_t channels)
-{
-	int8_t *row = malloc(channels);
-	const int8_t *table = NULL;
-
-	if (row) {
-		memset(row, ne_lower_quant(lw, n->in[0]).zero, channels);
-		table = ne_lower_table(lw, row, channels);
-	}
-	free(row);
-	return table;
 }
 
 /* ---- convolutions and dense layers ---- */
@@ -227,10 +214,11 @@ static int lower_windows(struct ne_lower *lw, const struct ne_conv *c, const str
 	};
 	const int32_t *ind;
 
-	NE_RETURN_IF(select_taps(lw, c->n, p, c->ind, c->n_pix, c->taps, &ind));
+	NE_RETURN_IF(
+		ne_lower_select_taps(lw, c->n, c->ind, c->n_pix, c->taps, p->taps, p->tap, &ind));
 	s.a = (struct ne_conv_s8){
 		.ind = ind,
-		.pad = padding(lw, c->n, c->ic),
+		.pad = ne_lower_padding(lw, c->n, c->ic),
 		.taps = p->taps,
 		.ic = c->ic,
 		.oc = c->oc,
@@ -339,7 +327,7 @@ int ne_lower_conv_u8(struct ne_lower *lw, const struct ne_conv *conv)
 	struct ne_conv c = *conv;
 	size_t rows = (size_t)lw->g->tensor[c.n->in[1]].shape.dim[0];
 	uint32_t runs = c.taps, run = 0;
-	struct parts p;
+	struct parts p = {NULL};
 	int r;
 
 	if (c.image) {
@@ -354,101 +342,15 @@ int ne_lower_conv_u8(struct ne_lower *lw, const struct ne_conv *conv)
 
 /* ---- depthwise ---- */
 
-struct dw_args {
-	struct ne_dw_s8 a;
-	struct ne_ref x, y;
-	void (*fn)(const struct ne_dw_s8 *a);
-};
-
-static void run_dw(const struct ne_step *s, const struct ne_frame *f, uint32_t first, uint32_t n)
-{
-	const struct dw_args *c = s->args;
-	struct ne_dw_s8 a = c->a;
-
-	a.x = ne_at(f, c->x);
-	a.y = (int8_t *)ne_at(f, c->y) + first * a.y_stride;
-	a.ind += (size_t)first * a.taps;
-	a.n_pix = n;
-	c->fn(&a);
-}
-
-static int sum_columns(struct ne_lower *lw, const struct ne_node *n, const struct parts *p,
-		       uint32_t channels, int32_t shift, struct ne_channels_s8 *ch, int64_t *mag)
-{
-	int64_t *sum = calloc(channels, sizeof(*sum));
-	int r;
-
-	if (!sum)
-		return ne_lower_no_memory(lw, n);
-	for (size_t t = 0; t < p->taps; t++)
-		for (uint32_t c = 0; c < channels; c++) {
-			sum[c] += p->v[t * p->length + c];
-			mag[c] += abs(p->v[t * p->length + c]);
-		}
-	r = ne_lower_channels_s8(lw, n, channels, sum, mag, shift, channels, channels, ch);
-	free(sum);
-	return r;
-}
-
-static int lower_dw_windows(struct ne_lower *lw, const struct ne_node *n, const struct parts *p,
-			    const struct ne_windows *w, const struct ne_channels_s8 *ch)
-{
-	const uint32_t n_pix = (uint32_t)w->oh * (uint32_t)w->ow, c = (uint32_t)w->x.c;
-	const uint32_t taps = (uint32_t)w->win.kh * (uint32_t)w->win.kw;
-	struct ne_quant qy = ne_lower_quant(lw, lw->y);
-	struct dw_args s = {.fn = lw->k->dw_s8};
-	const int32_t *all, *ind;
-
-	NE_RETURN_IF(ne_lower_windows(lw, n, w, &all));
-	NE_RETURN_IF(select_taps(lw, n, p, all, n_pix, taps, &ind));
-	s.a = (struct ne_dw_s8){
-		.ind = ind,
-		.pad = padding(lw, n, c),
-		.taps = p->taps,
-		.c = c,
-		.w = ne_lower_table(lw, p->v, p->taps * p->length),
-		.w_tap_stride = p->length,
-		.bias = ch->bias,
-		.mult = ch->mult,
-		.zp = qy.zero,
-		.y_stride = c,
-	};
-	if (!s.a.pad || !s.a.w)
-		return ne_lower_no_memory(lw, n);
-	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
-	s.x = lw->ref[n->in[0]];
-	s.y = lw->ref[lw->y];
-	return ne_lower_step(lw, run_dw, &s, sizeof(s), n_pix, 8, (uint64_t)n_pix * s.a.taps * c,
-			     lw->y);
-}
-
-static int lower_dw(struct ne_lower *lw, const struct ne_node *n, const struct parts *p,
-		    const struct ne_windows *w)
-{
-	const struct ne_dw_weights weights = {p->v, p->length, p->taps, p->tap};
-	const uint32_t c = (uint32_t)w->x.c;
-	const bool image = ne_dw_as_image(lw, w, &weights);
-	int64_t *mag = calloc(c, sizeof(*mag));
-	struct ne_channels_s8 ch;
-	int r;
-
-	if (!mag)
-		return ne_lower_no_memory(lw, n);
-	r = sum_columns(lw, n, p, c, image ? lw->k->dw_image_shift : 0, &ch, mag);
-	if (r == 0)
-		r = image ? ne_dw_lower_image(lw, n, w, &weights, &ch, mag)
-			  : lower_dw_windows(lw, n, p, w, &ch);
-	free(mag);
-	return r;
-}
-
 int ne_lower_dwconv_u8(struct ne_lower *lw, const struct ne_node *n, const struct ne_windows *w)
 {
-	struct parts p;
+	struct ne_dw_weights weights;
+	struct parts p = {NULL};
 	int r;
 
 	NE_RETURN_IF(split_weights(lw, n, 1, (uint32_t)w->win.kh * (uint32_t)w->win.kw, &p));
-	r = lower_dw(lw, n, &p, w);
+	weights = (struct ne_dw_weights){p.v, p.length, p.taps, p.tap};
+	r = ne_dw_lower_s8(lw, n, w, &weights);
 	parts_done(&p);
 	return r;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Depthwise convolutions over whole rows of an image, s8 (dw_image_s8 of kernels/table.h). */
 #include "engine/op/dw_image.h"
+#include "engine/op/conv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -164,19 +165,6 @@ static const void *lower_weights(struct ne_lower *lw, const struct ne_windows *w
 	return kept;
 }
 
-/* x + shift is below 256. */
-bool ne_dw_is_wide(uint32_t c, const struct ne_channels_s8 *ch, const int64_t *magnitude)
-{
-	for (uint32_t i = 0; i < c; i++) {
-		const double sum = 256.0 * (double)magnitude[i] + abs(ch->bias[i]);
-		const double factor = (double)ch->mult[i];
-
-		if (!(sum * (factor < 0 ? -factor : factor) < 0x1p30))
-			return true;
-	}
-	return false;
-}
-
 int ne_dw_lower_image(struct ne_lower *lw, const struct ne_node *n, const struct ne_windows *w,
 		      const struct ne_dw_weights *weights, const struct ne_channels_s8 *ch,
 		      const int64_t *magnitude)
@@ -190,7 +178,7 @@ int ne_dw_lower_image(struct ne_lower *lw, const struct ne_node *n, const struct
 	set_rows(lw, w, shape.pair, &s.a);
 	s.a.im.zero = (int8_t)qx.zero;
 	s.a.n_group = ne_dw_image_groups(lw->k, &shape);
-	s.a.wide = ne_dw_is_wide(s.a.c, ch, magnitude);
+	s.a.wide = ne_channels_are_wide(s.a.c, ch, magnitude);
 	s.a.zp = qy.zero;
 	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
 	s.a.offset = lower_offsets(lw, w, weights, &s.a);

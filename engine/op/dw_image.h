@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What dwconv.c and dw_image.c share. Internal to engine/op. */
+/* What the files that lower depthwise layers share. Internal to engine/op. */
 #ifndef NE_DW_IMAGE_H
 #define NE_DW_IMAGE_H
 
@@ -34,7 +34,8 @@ bool ne_dw_is_square(const struct ne_lower *lw, const struct ne_windows *w,
 int ne_dw_lower_square(struct ne_lower *lw, const struct ne_node *n, const struct ne_windows *w,
 		       const struct ne_dw_weights *weights, const struct ne_channels_s8 *ch,
 		       const int64_t *magnitude);
-/* Whether a sum times its factor may pass 2^31. */
-bool ne_dw_is_wide(uint32_t c, const struct ne_channels_s8 *ch, const int64_t *magnitude);
+/* The whole of an s8 layer with these weights, by the best kernel (dw_s8.c). */
+int ne_dw_lower_s8(struct ne_lower *lw, const struct ne_node *n, const struct ne_windows *w,
+		   const struct ne_dw_weights *weights);
 
 #endif

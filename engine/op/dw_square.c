@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Depthwise convolutions of 3x3, s8, by pairs of rows (dw_square_s8 of kernels/table.h). */
 #include "engine/op/dw_image.h"
+#include "engine/op/conv.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -117,7 +118,7 @@ int ne_dw_lower_square(struct ne_lower *lw, const struct ne_node *n, const struc
 		.w = lower_weights(lw, weights, c, w->win.sh),
 		.bias = lower_channels(lw, ch->bias, c),
 		.mult = lower_channels(lw, ch->mult, c),
-		.wide = ne_dw_is_wide(c, ch, magnitude),
+		.wide = ne_channels_are_wide(c, ch, magnitude),
 		.zp = qy.zero,
 	};
 	if (!s.a.w || !s.a.bias || !s.a.mult)

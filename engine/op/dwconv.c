@@ -6,7 +6,6 @@
 #include "engine/op/op.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 NE_OP_CHECK(dwconv)
 {
@@ -48,29 +47,11 @@ NE_OP_MACS(dwconv)
 	return (uint64_t)ne_shape_elements(y) * (uint64_t)w->dim[0] * (uint64_t)w->dim[1];
 }
 
-struct dw_s8_args {
-	struct ne_dw_s8 a;
-	struct ne_ref x, y;
-	void (*fn)(const struct ne_dw_s8 *a);
-};
-
 struct dw_f32_args {
 	struct ne_dw_f32 a;
 	struct ne_ref x, y;
 	void (*fn)(const struct ne_dw_f32 *a);
 };
-
-static void run_s8(const struct ne_step *s, const struct ne_frame *f, uint32_t first, uint32_t n)
-{
-	const struct dw_s8_args *c = s->args;
-	struct ne_dw_s8 a = c->a;
-
-	a.x = ne_at(f, c->x);
-	a.y = (int8_t *)ne_at(f, c->y) + first * a.y_stride;
-	a.ind += (size_t)first * a.taps;
-	a.n_pix = n;
-	c->fn(&a);
-}
 
 static void run_f32(const struct ne_step *s, const struct ne_frame *f, uint32_t first, uint32_t n)
 {
@@ -90,60 +71,7 @@ struct dw {
 	const int32_t *ind;
 	const void *w;
 	size_t full_c;
-	const struct ne_windows *windows;
-	bool image; /* for dw_image_s8 */
 };
-
-/* Bias and factor of each channel; then, as an image, all of the step. */
-static int lower_channels(struct ne_lower *lw, const struct dw *d, struct ne_channels_s8 *ch)
-{
-	const int8_t *v = lw->g->tensor[d->n->in[1]].data;
-	const struct ne_dw_weights weights = {v, d->full_c, d->taps, NULL};
-	int32_t shift = d->image ? lw->k->dw_image_shift : 0;
-	int64_t *sum = calloc(d->c, sizeof(*sum)), *mag = calloc(d->c, sizeof(*mag));
-	int r;
-
-	if (!sum || !mag) {
-		r = ne_lower_no_memory(lw, d->n);
-		goto out;
-	}
-	for (uint32_t t = 0; t < d->taps; t++)
-		for (uint32_t c = 0; c < d->c; c++) {
-			sum[c] += v[t * d->full_c + c];
-			mag[c] += abs(v[t * d->full_c + c]);
-		}
-	r = ne_lower_channels_s8(lw, d->n, d->c, sum, mag, shift, d->c, d->c, ch);
-	if (r == 0 && d->image)
-		r = ne_dw_lower_image(lw, d->n, d->windows, &weights, ch, mag);
-out:
-	free(sum);
-	free(mag);
-	return r;
-}
-
-static int lower_s8(struct ne_lower *lw, const struct dw *d, const void *pad)
-{
-	struct ne_quant qy = ne_lower_quant(lw, lw->y);
-	struct dw_s8_args s = {.fn = lw->k->dw_s8};
-	struct ne_channels_s8 ch;
-
-	NE_RETURN_IF(lower_channels(lw, d, &ch));
-	s.a = (struct ne_dw_s8){.ind = d->ind,
-				.pad = pad,
-				.taps = d->taps,
-				.c = d->c,
-				.w = d->w,
-				.w_tap_stride = d->full_c,
-				.bias = ch.bias,
-				.mult = ch.mult,
-				.zp = qy.zero,
-				.y_stride = d->c};
-	ne_act_limits_s8(lw->act, qy, &s.a.lo, &s.a.hi);
-	s.x = lw->ref[d->n->in[0]];
-	s.y = lw->ref[lw->y];
-	return ne_lower_step(lw, run_s8, &s, sizeof(s), d->n_pix, 8,
-			     (uint64_t)d->n_pix * d->taps * d->c, lw->y);
-}
 
 static int lower_f32(struct ne_lower *lw, const struct dw *d, const void *pad)
 {
@@ -216,7 +144,6 @@ NE_OP_LOWER(dwconv)
 	const struct ne_shape *ys = &lw->shape[lw->y];
 	struct dw d = {.n = n, .full_c = (size_t)wt->shape.dim[2]};
 	struct ne_windows w = {.win = n->attr.window};
-	bool s8 = wt->dtype == NE_S8;
 	struct ne_image x;
 	void *row;
 	const void *pad;
@@ -236,26 +163,13 @@ NE_OP_LOWER(dwconv)
 	}
 	if (wt->dtype == NE_U8)
 		return ne_lower_dwconv_u8(lw, n, &w);
-	d.windows = &w;
-	d.image = s8 &&
-		  ne_dw_as_image(lw, &w, &(struct ne_dw_weights){wt->data, d.full_c, d.taps, NULL});
-	if (d.image) {
-		struct ne_channels_s8 ch;
-
-		return lower_channels(lw, &d, &ch);
-	}
+	if (wt->dtype == NE_S8)
+		return ne_dw_lower_s8(lw, n, &w,
+				      &(struct ne_dw_weights){wt->data, d.full_c, d.taps, NULL});
 	NE_RETURN_IF(ne_lower_windows(lw, n, &w, &d.ind));
 	d.w = ne_lower_table(lw, wt->data, wt->bytes);
 	row = calloc(d.c, sizeof(float));
-	if (!row || !d.w) {
-		free(row);
-		return ne_lower_no_memory(lw, n);
-	}
-	if (s8)
-		memset(row, ne_lower_quant(lw, n->in[0]).zero, d.c);
-	pad = ne_lower_table(lw, row, d.c * (s8 ? 1 : sizeof(float)));
+	pad = row ? ne_lower_table(lw, row, d.c * sizeof(float)) : NULL;
 	free(row);
-	if (!pad)
-		return ne_lower_no_memory(lw, n);
-	return s8 ? lower_s8(lw, &d, pad) : lower_f32(lw, &d, pad);
+	return pad && d.w ? lower_f32(lw, &d, pad) : ne_lower_no_memory(lw, n);
 }
