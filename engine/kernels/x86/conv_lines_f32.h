@@ -8,8 +8,7 @@
  *   MAX_NB, MAX_MR              blocks and pixels of the largest tiles
  *   MR(nb)                      pixels of the tallest tile of nb blocks
  *   TILE_LIST                   TILE(mr, nb) for every tile that there is
- *   vec_zero(), vec_load(p), vec_set1(p), vec_fma(a, b, c), vec_add(a, b), vec_mul, vec_min, vec_max;
- *   vec_fma() in the registers of c, which compilers, left alone, move about in long loops
+ *   vec_zero(), vec_load(p), vec_set1(p), vec_fma(a, b, c), vec_add(a, b), vec_mul, vec_min, vec_max
  *   vec_store(p, v, n)          the first n floats, 1..LANES
  */
 #include <math.h>

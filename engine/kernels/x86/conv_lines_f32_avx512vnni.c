@@ -24,6 +24,7 @@ static inline __m512 vec_set1(const float *p)
 	return _mm512_set1_ps(*p);
 }
 
+/* In the registers of c: left alone GCC moves sums about between the unrolled steps. */
 static inline __m512 vec_fma(__m512 a, __m512 b, __m512 c)
 {
 	__asm__("vfmadd231ps %1, %2, %0" : "+v"(c) : "v"(a), "v"(b));
