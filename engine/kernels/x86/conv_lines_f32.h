@@ -262,11 +262,11 @@ static void lines_line(const void *args, const struct line_f32 *l)
 	}
 }
 
-static void lines_conv(const struct ne_conv_lines_f32 *a)
+static void lines_conv(const struct ne_conv_lines_f32 *a, line_fn *line)
 {
 	struct lines_deal deal[CHUNK_PIXELS];
 	uint64_t known = 0;
 	const struct lines_job job = {a, &known, deal};
 
-	lines_run(&a->im, a->ic, a->x, a->y, a->y_stride, a->first, a->n, lines_line, &job);
+	lines_run(&a->im, a->ic, a->x, a->y, a->y_stride, a->first, a->n, line, &job);
 }

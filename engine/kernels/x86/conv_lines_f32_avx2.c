@@ -63,5 +63,5 @@ static inline void vec_store(float *p, __m256 v, uint32_t n)
 
 void ne_conv_lines_f32_avx2(const struct ne_conv_lines_f32 *a)
 {
-	lines_conv(a);
+	lines_conv(a, lines_line);
 }

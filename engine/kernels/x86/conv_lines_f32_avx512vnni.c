@@ -58,11 +58,12 @@ static inline void vec_store(float *p, __m512 v, uint32_t n)
 
 #include "engine/kernels/x86/conv_lines_f32.h"
 #include "engine/kernels/x86/conv_few_f32_avx512.h"
+#include "engine/kernels/x86/conv_slide_f32_avx512.h"
 
 void ne_conv_lines_f32_avx512vnni(const struct ne_conv_lines_f32 *a)
 {
 	if (few_takes(a))
 		few_conv(a);
 	else
-		lines_conv(a);
+		lines_conv(a, slide_takes(a) ? slide_line : lines_line);
 }
