@@ -149,7 +149,8 @@ struct ne_conv_winograd_s8 {
 	struct ne_image_rows im; /* pixel = ic, a multiple of 16; chunk in rows of tiles */
 	uint32_t first, n;       /* rows of tiles */
 	uint32_t ic, oc;
-	const int16_t *w;    /* ne_pack_winograd() */
+	const int16_t *w;    /* ne_pack_winograd(); a prefix of what was packed, as in ne_conv_s8 */
+	size_t w_point;      /* elements from point to point: 16 for each input packed */
 	const int32_t *bias; /* zero point of the input already in it; oc rounded up to 8 */
 	const float *mult;
 	bool wide;            /* as in ne_conv_image_s8 */

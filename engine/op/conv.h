@@ -88,9 +88,10 @@ int ne_conv_pack_quads(struct ne_lower *lw, const struct ne_conv *c,
 int ne_conv_lower_quads(struct ne_lower *lw, const struct ne_conv *c,
 			const struct ne_channels_s8 *ch, const int64_t *magnitude);
 
-/* Packs @w for conv_winograd_s8 where that can do @c and is the best: p->winograd is set then. */
+/* Packs @w for conv_winograd_s8 where that can do @c, is the best, and takes at most @room bytes:
+ * p->winograd is set then, and tap_stride is from point to point. */
 int ne_conv_pack_winograd(struct ne_lower *lw, const struct ne_conv *c,
-			  const struct ne_conv_weights *w, struct ne_packed *p);
+			  const struct ne_conv_weights *w, size_t room, struct ne_packed *p);
 /* The step, as ne_conv_lower_image(). */
 int ne_conv_lower_winograd(struct ne_lower *lw, const struct ne_conv *c,
 			   const struct ne_channels_s8 *ch, const int64_t *magnitude);

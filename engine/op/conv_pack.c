@@ -55,17 +55,21 @@ static void *prefix_of(const struct ne_tensor *w, uint32_t oc, uint32_t taps, ui
 	return prefix;
 }
 
-/* Quads may take more than a copy was counted with, as long as the budget has it. */
-static int pack_quads(struct ne_lower *lw, const struct ne_conv *c, const struct ne_conv_weights *w,
-		      struct ne_packed *p, const struct ne_own *own)
+/* As a kernel of s8 images wants them that takes more than what conv_image_s8 does: a copy may take
+ * more than it was counted with, as long as the budget has it. */
+static int pack_s8(struct ne_lower *lw, const struct ne_conv *c, const struct ne_conv_weights *w,
+		   struct ne_packed *p, const struct ne_own *own)
 {
 	const size_t room = own ? own->bytes + lw->own_left : SIZE_MAX;
 	const size_t before = lw->pool->bytes;
 	size_t took;
 
-	NE_RETURN_IF(ne_conv_pack_quads(lw, c, w, room, p));
+	if (!p->no_winograd)
+		NE_RETURN_IF(ne_conv_pack_winograd(lw, c, w, room, p));
+	if (!p->winograd && !p->no_quads && lw->k->conv_quads_s8)
+		NE_RETURN_IF(ne_conv_pack_quads(lw, c, w, room, p));
 	took = lw->pool->bytes - before;
-	if (own && p->quads && took > own->bytes)
+	if (own && took > own->bytes)
 		lw->own_left -= NE_MIN(took - own->bytes, lw->own_left);
 	return 0;
 }
@@ -73,12 +77,8 @@ static int pack_quads(struct ne_lower *lw, const struct ne_conv *c, const struct
 static int pack_either(struct ne_lower *lw, const struct ne_conv *c, struct ne_conv_weights *w,
 		       struct ne_packed *p, const struct ne_own *own)
 {
-	const bool s8 = c->image && w->type == NE_S8 && !p->no_quads;
-
-	if (s8 && !own)
-		NE_RETURN_IF(ne_conv_pack_winograd(lw, c, w, p));
-	if (s8 && !p->winograd && lw->k->conv_quads_s8)
-		NE_RETURN_IF(pack_quads(lw, c, w, p, own));
+	if (c->image && w->type == NE_S8)
+		NE_RETURN_IF(pack_s8(lw, c, w, p, own));
 	if (p->winograd || p->quads)
 		return 0;
 	if (c->packed_taps != c->taps) { /* taps side by side count as channels of one */

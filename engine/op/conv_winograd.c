@@ -30,29 +30,31 @@ static void run_winograd(const struct ne_step *s, const struct ne_frame *f, uint
 	c->fn(&a);
 }
 
-static bool fits(const struct ne_lower *lw, const struct ne_conv *c,
-		 const struct ne_conv_weights *w)
+bool ne_winograd_suits(const struct ne_kernels *k, const struct ne_node *n, uint32_t pixels,
+		       uint32_t oc, uint32_t ic)
 {
-	const struct ne_window *v = &c->n->attr.window;
+	const struct ne_window *v = &n->attr.window;
 
-	return lw->k->conv_winograd_s8 && c->image && v->kh == 3 && v->kw == 3 && v->sh == 1 &&
-	       v->sw == 1 && v->dh == 1 && v->dw == 1 && w->groups == 1 && w->ic == c->ic &&
-	       w->ic % 16 == 0 && w->ic <= NE_WINOGRAD_INPUTS && w->oc % 16 == 0 &&
-	       c->n_pix >= LEAST_PIXELS && ne_pack_winograd_bytes(w->oc, w->ic) <= MOST_WEIGHTS;
+	return k->conv_winograd_s8 && v->kh == 3 && v->kw == 3 && v->sh == 1 && v->sw == 1 &&
+	       v->dh == 1 && v->dw == 1 && n->attr.groups == 1 && ic % 16 == 0 &&
+	       ic <= NE_WINOGRAD_INPUTS && oc % 16 == 0 && pixels >= LEAST_PIXELS &&
+	       ne_pack_winograd_bytes(oc, ic) <= MOST_WEIGHTS;
 }
 
 int ne_conv_pack_winograd(struct ne_lower *lw, const struct ne_conv *c,
-			  const struct ne_conv_weights *w, struct ne_packed *p)
+			  const struct ne_conv_weights *w, size_t room, struct ne_packed *p)
 {
+	const size_t bytes = ne_pack_winograd_bytes(w->oc, w->ic);
 	int16_t *dst;
 
-	if (!fits(lw, c, w))
+	if (!c->image || !ne_winograd_suits(lw->k, c->n, c->n_pix, w->oc, w->ic) || bytes > room)
 		return 0;
-	dst = ne_pool_alloc(lw->pool, ne_pack_winograd_bytes(w->oc, w->ic));
+	dst = ne_pool_alloc(lw->pool, bytes);
 	if (!dst)
 		return ne_lower_no_memory(lw, c->n);
 	ne_pack_winograd(dst, w->data, w->oc, w->ic);
 	p->winograd = dst;
+	p->tap_stride = (size_t)w->ic * 16;
 	return 0;
 }
 
@@ -68,6 +70,7 @@ int ne_conv_lower_winograd(struct ne_lower *lw, const struct ne_conv *c,
 		.ic = c->ic,
 		.oc = c->oc,
 		.w = c->packed->winograd,
+		.w_point = c->packed->tap_stride,
 		.bias = ch->bias,
 		.mult = ch->mult,
 		.wide = ne_channels_are_wide(c->oc, ch, magnitude),

@@ -13,6 +13,7 @@
 #include "engine/model/model.h"
 
 struct ne_lower;
+struct ne_kernels;
 
 struct ne_op_info {
 	const char *name;
@@ -88,6 +89,9 @@ int ne_infer_same(const struct ne_graph *g, const struct ne_node *n, const struc
 
 /* Whether the convolution @n can do an addition of its result at this level (lw->add). */
 bool ne_conv_takes_add(const struct ne_lower *lw, const struct ne_node *n);
+/* Whether conv_winograd_s8 is the best for convolution @n, s8, of so many output pixels and channels. */
+bool ne_winograd_suits(const struct ne_kernels *k, const struct ne_node *n, uint32_t pixels,
+		       uint32_t oc, uint32_t ic);
 
 /* ---- the table's entries, by file ---- */
 

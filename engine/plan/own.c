@@ -75,6 +75,10 @@ static int wishes_of_node(const struct ne_lower *lw, uint32_t node, uint32_t fir
 	const struct ne_shape *y = &ne_node_out(lw->g, n)->shape;
 	const uint32_t taps = (uint32_t)(n->attr.window.kh * n->attr.window.kw), from = l->n;
 	const uint32_t pixels = (uint32_t)(ne_shape_elements(y) / (size_t)ne_shape_last(y));
+	const uint32_t full = (uint32_t)ne_shape_last(&w->shape);
+	/* of full width, which levels then use prefixes of */
+	const bool winograd = w->dtype == NE_S8 &&
+			      ne_winograd_suits(lw->k, n, pixels, (uint32_t)w->shape.dim[0], full);
 
 	for (uint32_t i = 0; i < lw->m->n_level; i++) {
 		const struct ne_level *level = &lw->m->level[i];
@@ -82,8 +86,12 @@ static int wishes_of_node(const struct ne_lower *lw, uint32_t node, uint32_t fir
 		uint32_t oc = (uint32_t)ne_model_channels(lw->m, level->width, n->out[0]);
 		struct ne_own *own;
 
-		if (first_exit > level->depth || ic == (uint32_t)ne_shape_last(&w->shape))
+		if (first_exit > level->depth || ic == full)
 			continue;
+		if (winograd && ic % 16 == 0) {
+			lw->packed[node].no_quads = true;
+			continue;
+		}
 		own = entry_of(l, from, node, ic);
 		if (!own)
 			return -ENOMEM;
@@ -164,6 +172,7 @@ int ne_own_choose(struct ne_lower *lw)
 			l.own[n++] = l.own[i];
 		} else {
 			lw->packed[l.own[i].node].no_quads = true;
+			lw->packed[l.own[i].node].no_winograd = true;
 		}
 	if (n)
 		qsort(l.own, n, sizeof(*l.own), by_place);

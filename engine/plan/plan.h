@@ -122,13 +122,15 @@ struct ne_packed {
 	size_t tap_stride, block_stride, group_stride;
 	const struct ne_conv_quads *quads; /* instead of w, where conv_quads_s8 is the best */
 	const int16_t *winograd;           /* instead of w, for conv_winograd_s8 */
-	bool no_quads;                     /* it is known not to be, or levels need prefixes */
+	/* They are known not to be the best; or levels need prefixes of them that will not do. */
+	bool no_quads, no_winograd;
 };
 
 /*
  * Copies of weights for levels that cut a layer's input: a prefix of the channels leaves gaps between
  * the taps of a window, which costs such a level up to a fifth of its time; and quads lie across the
- * inputs, so that no prefix of theirs will do. A copy has the first ic of the input channels and as
+ * inputs, so that no prefix of theirs will do. (Of winograd's any prefix that the kernel takes will, so
+ * that such levels need no copy.) A copy has the first ic of the input channels and as
  * many output channels as any level uses with them. Those are made that save most for their bytes, as
  * long as all of them together take at most NE_OWN_BYTES or an NE_OWN_SHARE'th of the weights of all
  * layers, whichever is more. What a window's gaps cost does not depend on how many inputs lie between

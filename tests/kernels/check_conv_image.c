@@ -464,13 +464,14 @@ static void bench_quads(struct check *c)
 static struct ne_conv_winograd_s8 winograd_of(struct check *c, const struct shape *s,
 					      const struct ne_conv_image_s8 *a, const int8_t *w)
 {
-	int16_t *packed = check_input(c, ne_pack_winograd_bytes(s->packed_oc, s->ic), 64);
+	int16_t *packed = check_input(c, ne_pack_winograd_bytes(s->packed_oc, s->packed_ic), 64);
 	struct ne_conv_winograd_s8 g = {
 		.x = a->x,
 		.im = a->im,
 		.ic = a->ic,
 		.oc = a->oc,
 		.w = packed,
+		.w_point = (size_t)s->packed_ic * 16,
 		.bias = a->bias,
 		.mult = a->mult,
 		.wide = a->wide,
@@ -487,7 +488,7 @@ static struct ne_conv_winograd_s8 winograd_of(struct check *c, const struct shap
 	scratch = ne_round_up(ne_winograd_scratch(&g.im), 64);
 	g.scratch = check_input(c, scratch, 64);
 	memset(g.scratch, 0x5a, scratch);
-	ne_pack_winograd(packed, w, s->packed_oc, s->ic);
+	ne_pack_winograd(packed, w, s->packed_oc, s->packed_ic);
 	return g;
 }
 
@@ -509,7 +510,8 @@ static bool run_winograd(struct check *c)
 	s.im.w = NE_MAX(s.im.w, 3 - s.im.left);
 	s.im.oh = outputs(s.im.h, 3, 1, 1, s.im.top + (check_one_in(c, 2) ? 2 : 0));
 	s.im.ow = outputs(s.im.w, 3, 1, 1, s.im.left + (check_one_in(c, 2) ? 2 : 0));
-	s.ic = s.packed_ic = 16 * check_range(c, 1, 6);
+	s.packed_ic = 16 * check_range(c, 1, 6);
+	s.ic = 16 * check_range(c, 1, s.packed_ic / 16);
 	finish_shape(c, &s);
 	draw_conv(c, &s, &a, &w);
 	if (check_one_in(c, 3))

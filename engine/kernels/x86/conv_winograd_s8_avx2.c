@@ -206,7 +206,7 @@ static void store_tiles(const struct ne_conv_winograd_s8 *a, const struct sums *
 static void winograd_blocks(const struct ne_conv_winograd_s8 *a, uint32_t first, uint32_t n)
 {
 	const uint32_t tiles = ne_winograd_tiles(&a->im), all = n * tiles;
-	const size_t w_point = (size_t)a->ic * 16, v_point = (size_t)all * a->ic;
+	const size_t w_point = a->w_point, v_point = (size_t)all * a->ic;
 	struct sums s;
 
 	for (uint32_t o = 0; o < a->oc; o += 16) {
