@@ -485,6 +485,30 @@ static void test_s16(void **state)
 	}
 }
 
+/* A float input that is rounded to int16, a product, and a float output. */
+static void test_s16_between(void **state)
+{
+	static const struct tb_tensor t[] = {
+		REAL("in", 2, {1, 4}),
+		Q8("x", S16, 0.25f, 0, 2, {1, 4}),
+		Q8("square", S16, 0.5f, 0, 2, {1, 4}),
+		REAL("out", 2, {1, 4}),
+	};
+	static const struct tb_op op[] = {
+		{QUANTIZE, 1, 1, {0}, {1}, 0, {{0, 0, 0, NULL}}},
+		{MUL, 2, 1, {1, 1}, {2}, 0, {{0, 0, 0, NULL}}},
+		{DEQUANTIZE, 1, 1, {2}, {3}, 0, {{0, 0, 0, NULL}}},
+	};
+	static const struct tb_subgraph s = {TB_SIZE(t), TB_SIZE(op), 1, 1, t, op, {0}, {3}};
+	/* 1.3 is 1.25, its square 1.5625 is 1.5; 1e6 is 32767 / 4, its square 32767 / 2 */
+	static const float in[4] = {1.3f, -2, 0.1f, 1e6f}, want[4] = {1.5f, 4, 0, 16383.5f};
+	float out[4];
+
+	(void)state;
+	run_subgraph(&s, (const void *[]){in}, out, sizeof(out));
+	assert_reals(out, want, 4);
+}
+
 /* ---- choices, integers, slices ---- */
 
 static void test_choices(void **state)
@@ -622,6 +646,7 @@ int main(void)
 		cmocka_unit_test(test_svdf),
 		cmocka_unit_test(test_svdf_s8),
 		cmocka_unit_test(test_s16),
+		cmocka_unit_test(test_s16_between),
 		cmocka_unit_test(test_choices),
 		cmocka_unit_test(test_integers),
 		cmocka_unit_test(test_computed_positions),

@@ -343,10 +343,13 @@ int tflite_quantize(struct tflite *t, const struct tflite_node *n)
 		return id;
 	if (!y)
 		return tflite_fail(t, n, EINVAL, "output 0 is missing");
+	if (tflite_is_s16(y))
+		return tflite_set_out(t, n, 0, tflite_emit_real(t, n, id));
 	q = tflite_quant(y);
 	if (!(q.scale > 0))
 		return tflite_fail(t, n, EOPNOTSUPP,
-				   "to type %d, or without one scale; int8 and uint8 are supported",
+				   "to type %d, or without one scale; int8, uint8 and int16 are "
+				   "supported",
 				   (int)y->type);
 	return tflite_set_out(t, n, 0, tflite_emit_quantised(t, n, id, NE_S8, q));
 }
