@@ -312,8 +312,10 @@ static int lower_parts(struct ne_lower *lw, struct ne_conv *c, const struct part
 	r = ne_lower_channels_s8(lw, c->n, oc, sum, mag, lw->k->conv_s8_shift, c->oc,
 				 (uint32_t)ne_round_up(c->oc, lw->k->conv_s8_nr), &ch);
 	if (r == 0 && c->image) {
-		c->runs = &runs;
-		r = ne_conv_lower_image(lw, c, &ch, mag);
+		struct ne_conv image = *c;
+
+		image.runs = &runs;
+		r = ne_conv_lower_image(lw, &image, &ch, mag);
 	} else if (r == 0) {
 		r = lower_windows(lw, c, p, &ch);
 	}

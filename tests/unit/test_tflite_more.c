@@ -17,6 +17,8 @@ enum { S16 = 7, S64 = 4, BOOLEAN = 6 };
 enum {
 	RESIZE_BILINEAR = 23,
 	SVDF = 27,
+	BATCH_TO_SPACE = 37,
+	SPACE_TO_BATCH = 38,
 	TOPK = 48,
 	GREATER = 61,
 	TRANSPOSE_CONV = 67,
@@ -421,6 +423,51 @@ static void test_svdf_s8(void **state)
 	}
 }
 
+/* ---- dilation by blocks ---- */
+
+/* A depthwise convolution of 3x3 with dilation 2, padded by 2 on each side, as files write it. */
+static void test_blocks(void **state)
+{
+	static const float w[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+	static const int32_t block[2] = {2, 2}, pads[4] = {2, 3, 2, 2}, crops[4] = {0, 1, 0, 0};
+	static const struct tb_tensor t[] = {
+		REAL("in", 4, {1, 5, 6, 1}),           CONST("block", S32, block, 1, {2}),
+		CONST("pads", S32, pads, 2, {2, 2}),   REAL("cut", 4, {4, 5, 5, 1}),
+		CONST("w", F32, w, 4, {1, 3, 3, 1}),   REAL("conv", 4, {4, 3, 3, 1}),
+		CONST("crops", S32, crops, 2, {2, 2}), REAL("out", 4, {1, 5, 6, 1}),
+	};
+	static const struct tb_op op[] = {
+		{SPACE_TO_BATCH, 3, 1, {0, 1, 2}, {3}, 0, {{0, 0, 0, NULL}}},
+		{DEPTHWISE,
+		 2,
+		 1,
+		 {3, 4},
+		 {5},
+		 4,
+		 {{0, 1, VALID, NULL}, {1, 4, 1, NULL}, {2, 4, 1, NULL}, {3, 4, 1, NULL}}},
+		{BATCH_TO_SPACE, 3, 1, {5, 1, 6}, {7}, 0, {{0, 0, 0, NULL}}},
+	};
+	static const struct tb_subgraph s = {TB_SIZE(t), 3, 1, 1, t, op, {0}, {7}};
+	static const struct tb_subgraph open_end = {TB_SIZE(t), 2, 1, 1, t, op, {0}, {5}};
+	struct fbw b = tb_build(&open_end, 1);
+	float in[30], want[30] = {0}, out[30];
+
+	(void)state;
+	for (int i = 0; i < 30; i++)
+		in[i] = (float)(i * 7 % 11) - 5;
+	for (int i = 0; i < 30; i++)
+		for (int k = 0; k < 9; k++) {
+			int y = i / 6 + 2 * (k / 3 - 1), x = i % 6 + 2 * (k % 3 - 1);
+
+			if (y >= 0 && y < 5 && x >= 0 && x < 6)
+				want[i] += in[6 * y + x] * w[k];
+		}
+	run_subgraph(&s, (const void *[]){in}, out, sizeof(out));
+	assert_reals(out, want, 30);
+	import_fails(&b, EOPNOTSUPP, "an image in blocks");
+	fbw_free(&b);
+}
+
 /* ---- int16 activations ---- */
 
 /* A convolution with int8 weights and an int64 bias, then a dense layer: within 1 of the rule. */
@@ -645,6 +692,7 @@ int main(void)
 		cmocka_unit_test(test_resize_bilinear),
 		cmocka_unit_test(test_svdf),
 		cmocka_unit_test(test_svdf_s8),
+		cmocka_unit_test(test_blocks),
 		cmocka_unit_test(test_s16),
 		cmocka_unit_test(test_s16_between),
 		cmocka_unit_test(test_choices),

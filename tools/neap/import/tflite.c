@@ -118,6 +118,10 @@ static int add_node(struct tflite *t, const struct fb_table *from, uint32_t inde
 	if (!op)
 		return ne_fail(t->err, EOPNOTSUPP, "node %u: the operator %s is not supported",
 			       index, n.op);
+	for (uint32_t i = 0; i < n.in.n; i++)
+		if (tflite_in(t, &n, i) && tflite_in(t, &n, i)->block[0] && (i || !op->of_blocks))
+			return tflite_fail(t, &n, EOPNOTSUPP,
+					   "an image in blocks; convolutions alone take it");
 	if (op->fold && is_of_integers(t, &n))
 		NE_RETURN_IF(op->fold(t, &n));
 	else if (op->import)
@@ -163,9 +167,11 @@ static int add_output(struct tflite *t, const struct tflite_tensor *x, const uin
 	int id = (int)x->id;
 	char *name;
 
-	if (x->id < 0)
+	if (x->id < 0 || x->block[0])
 		return ne_fail(t->err, EOPNOTSUPP, "output '%.80s' is %s", x->name,
-			       x->data ? "a constant" : "written by no node");
+			       x->block[0] ? "an image in blocks"
+			       : x->data   ? "a constant"
+					   : "written by no node");
 	if (x->type == TFLITE_U8) {
 		struct ne_quant q = t->g->tensor[id].quant;
 

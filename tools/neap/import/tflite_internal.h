@@ -50,6 +50,9 @@ struct tflite_tensor {
 	struct fb_vector scale, zero;
 	int32_t axis; /* of the scales */
 	bool variable;
+	/* Not 0: in the file it is a batch of block[0] * block[1] images, each of the pixels that are so
+	 * many rows and columns apart; `id` is the image as a whole. */
+	int32_t block[2];
 	uint32_t resource; /* 1 + the variable that this handle stands for, 0 = none */
 	int64_t id;        /* graph tensor that holds its values, -1 = none (yet) */
 	int64_t folded;    /* graph constant made of it, -1 = none (yet) */
@@ -92,6 +95,7 @@ struct tflite_op {
 	int (*import)(struct tflite *t, const struct tflite_node *n);
 	/* where the inputs and output 0 are plain integers: shapes being worked out; or NULL */
 	int (*fold)(struct tflite *t, const struct tflite_node *n);
+	bool of_blocks; /* input 0 may be an image in blocks */
 };
 
 const struct tflite_op *tflite_op_find(int32_t code);
@@ -205,6 +209,12 @@ enum { TFLITE_SAME = 0, TFLITE_VALID = 1 };
  * input, the odd one after it. -EINVAL where it is over the limits. */
 int tflite_same_padding(int64_t size, int64_t k, int64_t d, int64_t stride, int32_t *ret_before,
 			int32_t *ret_after);
+
+/* Where input 0 is in blocks, the window's steps between them: dilation and padding of @w; strides and
+ * dilations of its own are refused. */
+int tflite_window_of_blocks(struct tflite *t, const struct tflite_node *n, struct ne_window *w);
+/* The shape of a whole image in blocks as the file declares it. */
+struct ne_shape tflite_shape_in_blocks(const struct ne_shape *image, const int32_t block[2]);
 
 #define TFLITE_NO_PLACE SIZE_MAX
 
@@ -325,6 +335,9 @@ TFLITE_OP(var_handle);
 TFLITE_OP(read_variable);
 TFLITE_OP(assign_variable);
 TFLITE_OP(call_once);
+/* tflite_blocks.c */
+TFLITE_OP(space_to_batch_nd);
+TFLITE_OP(batch_to_space_nd);
 /* tflite_svdf.c */
 TFLITE_OP(svdf);
 /* tflite_choose.c */

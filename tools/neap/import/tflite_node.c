@@ -286,7 +286,7 @@ static int name_result(struct tflite *t, const struct tflite_node *n, uint32_t i
 int tflite_set_out(struct tflite *t, const struct tflite_node *n, uint32_t i, int id)
 {
 	struct tflite_tensor *y = tflite_out(t, n, i);
-	struct ne_shape declared;
+	struct ne_shape declared, made;
 
 	if (id < 0)
 		return id;
@@ -298,7 +298,10 @@ int tflite_set_out(struct tflite *t, const struct tflite_node *n, uint32_t i, in
 	if (id < 0)
 		return id;
 	declared = tflite_shape(y);
-	if (y->shaped && !same_shape(&declared, tflite_shape_of(t, id)))
+	made = *tflite_shape_of(t, id);
+	if (y->block[0])
+		made = tflite_shape_in_blocks(&made, y->block);
+	if (y->shaped && !same_shape(&declared, &made))
 		return tflite_fail(t, n, EINVAL,
 				   "output '%.80s' is declared with another shape than its inputs "
 				   "give",

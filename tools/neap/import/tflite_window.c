@@ -68,6 +68,7 @@ int tflite_conv_2d(struct tflite *t, const struct tflite_node *n)
 		.dw = fb_s32(&n->opt, CONV_DILATION_W, 1),
 	};
 	NE_RETURN_IF(pad_window(t, n, fb_s8(&n->opt, CONV_PADDING, 0), x, &attr.window));
+	NE_RETURN_IF(tflite_window_of_blocks(t, n, &attr.window));
 	if (x->dim[3] % w->dim[3])
 		return tflite_fail(t, n, EINVAL, "weights of %d channels for an input of %d",
 				   w->dim[3], x->dim[3]);
@@ -119,6 +120,7 @@ int tflite_depthwise_conv_2d(struct tflite *t, const struct tflite_node *n)
 		.dw = fb_s32(&n->opt, DW_DILATION_W, 1),
 	};
 	NE_RETURN_IF(pad_window(t, n, fb_s8(&n->opt, DW_PADDING, 0), x, &attr.window));
+	NE_RETURN_IF(tflite_window_of_blocks(t, n, &attr.window));
 	if (w->dim[3] % x->dim[3])
 		return tflite_fail(t, n, EINVAL, "weights of %d channels for an input of %d",
 				   w->dim[3], x->dim[3]);
