@@ -73,17 +73,24 @@ struct bits {
 	bool over;
 };
 
+/* @n: 0 to 8. */
 static uint32_t bits_take(struct bits *b, unsigned n)
 {
-	uint32_t v = 0;
+	const size_t byte = b->at / 8;
+	uint32_t v;
 
-	for (unsigned i = 0; i < n; i++, b->at++) {
-		if (b->at >= b->end) {
-			b->over = true;
-			return 0;
-		}
-		v |= (uint32_t)(b->data[b->at / 8] >> (b->at % 8) & 1u) << i;
+	if (n > b->end - b->at) {
+		b->at = b->end;
+		b->over = true;
+		return 0;
 	}
+	if (n == 0)
+		return 0;
+	v = b->data[byte];
+	if (b->at % 8 + n > 8) /* then the next byte is there */
+		v |= (uint32_t)b->data[byte + 1] << 8;
+	v = v >> b->at % 8 & ((1u << n) - 1);
+	b->at += n;
 	return v;
 }
 
