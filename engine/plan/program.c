@@ -87,13 +87,15 @@ static int describe_states(struct ne_program *p, const struct ne_model *m, struc
 
 static int build_plans(struct ne_program *p, const struct ne_model *m, struct ne_error *err)
 {
-	struct ne_lower lw = {.m = m,
-			      .g = &m->graph,
-			      .k = &p->k,
-			      .pool = &p->pool,
-			      .tune = {NE_TUNE_NS},
-			      .state = p->state,
-			      .err = err};
+	struct ne_lower lw = {
+		.m = m,
+		.g = &m->graph,
+		.k = &p->k,
+		.pool = &p->pool,
+		.tune = {NE_MIN(NE_TUNE_NS + (m->n_level - 1) * (int64_t)NE_TUNE_LEVEL_NS,
+				NE_TUNE_MOST_NS)},
+		.state = p->state,
+		.err = err};
 	int r;
 
 	lw.packed = calloc(m->graph.n_node + 1u, sizeof(*lw.packed));

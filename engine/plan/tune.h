@@ -16,7 +16,9 @@
 struct ne_tune {
 	int64_t left_ns;
 };
-#define NE_TUNE_NS 2500000 /* of a program */
+#define NE_TUNE_NS       2500000 /* of a program of one level */
+#define NE_TUNE_LEVEL_NS 250000  /* and for each level more, whose shapes are others, */
+#define NE_TUNE_MOST_NS  8000000 /* up to this */
 
 /* The fastest way of @a, whose x, y and scratch are not looked at; 0 where nothing is measured. */
 uint32_t ne_tune_conv_image(struct ne_tune *t, const struct ne_kernels *k,
