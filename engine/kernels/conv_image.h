@@ -4,7 +4,8 @@
  * as conv_tile.h does, with the same definitions, and tile_of(zero), an element of the panel. With
  * IMAGE_OWN_BLOCKS the includer brings image_blocks(), the tiles, itself; with IMAGE_COLUMNS there are
  * the tiles of conv_columns.h too. IMAGE_ADD is the kernel that does the sum behind a convolution,
- * chunk by chunk, where tile_store() does not.
+ * chunk by chunk, where tile_store() does not. IMAGE_LIST and IMAGE_MR(nb), at most 16, may name other
+ * tiles than TILE_LIST and TILE_MR(nb).
  *
  * Input rows are brought to scratch once, with their padding and in the form that the dot product
  * takes. After that a tile's pixels lie at constant distances from each other, and so do the runs
@@ -115,7 +116,12 @@ static void image_conv(const tile_args *a)
 
 #ifndef IMAGE_OWN_BLOCKS
 
-TILE_INLINE void image_step(tile_vec *acc, const tile_x *const x[4], size_t pixel, const tile_w *w,
+#ifndef IMAGE_LIST
+#define IMAGE_LIST   TILE_LIST
+#define IMAGE_MR(nb) TILE_MR(nb)
+#endif
+
+TILE_INLINE void image_step(tile_vec *acc, const tile_x *const x[6], size_t pixel, const tile_w *w,
 			    size_t block_stride, const int mr, const int nb)
 {
 	tile_vec wv[4 * TILE_VPB];
@@ -155,7 +161,12 @@ TILE_INLINE void image_any(const tile_args *a, const tile_x *x, uint32_t p, uint
 		acc[i] = (tile_vec){0};
 	for (uint32_t r = 0; r < a->n_run; r++, w_run += a->w_run_stride) {
 		const tile_x *xr = x + a->run_offset[r];
-		const tile_x *at[4] = {xr, xr + 3 * pixel, xr + 6 * pixel, xr + 9 * pixel};
+		const tile_x *at[6] = {xr,
+				       xr + 3 * pixel,
+				       xr + 6 * pixel,
+				       xr + 9 * pixel,
+				       xr + 12 * pixel,
+				       xr + 15 * pixel};
 		const tile_w *w = w_run;
 		uint32_t steps = a->run_steps;
 
@@ -190,10 +201,10 @@ typedef void image_fn(const tile_args *a, const tile_x *x, uint32_t p, uint32_t 
 	{                                                                        \
 		image_any(a, x, p, block, mr, nb);                               \
 	}
-TILE_LIST
+IMAGE_LIST
 #undef TILE
 #define TILE(mr, nb) [(nb)-1][(mr)-1] = image_##mr##x##nb,
-static image_fn *const image_table[TILE_MAX_NB][TILE_MAX_MR] = {TILE_LIST};
+static image_fn *const image_table[TILE_MAX_NB][16] = {IMAGE_LIST};
 #undef TILE
 
 #ifdef IMAGE_COLUMNS
@@ -206,7 +217,7 @@ static inline void image_pixels(const tile_args *a, const tile_x *x, uint32_t p,
 {
 	const size_t pixel = (size_t)a->im.sw * a->im.pixel;
 
-	for (uint32_t tiles = (n + TILE_MR(nb) - 1) / TILE_MR(nb); tiles; tiles--) {
+	for (uint32_t tiles = (n + IMAGE_MR(nb) - 1) / IMAGE_MR(nb); tiles; tiles--) {
 		const uint32_t mr = (n + tiles - 1) / tiles;
 
 		image_table[nb - 1][mr - 1](a, x, p, block);

@@ -12,6 +12,8 @@ static inline uint8_t tile_of(int8_t zero)
 	return (uint8_t)(zero + 128);
 }
 
+#define IMAGE_LIST   TILES_16(1) TILES_12(2) TILES_8(3) TILES_6(4)
+#define IMAGE_MR(nb) ((nb) == 1 ? 16u : TILE_MR(nb))
 #define IMAGE_COLUMNS
 #define COLUMNS_MR(nb) ((nb) == 2 ? 10u : 16u)
 #define COLUMNS_LIST   TILES_16(1) TILES_10(2)
