@@ -4,8 +4,8 @@
  * as conv_tile.h does, with the same definitions, and tile_of(zero), an element of the panel. With
  * IMAGE_OWN_BLOCKS the includer brings image_blocks(), the tiles, itself; with IMAGE_COLUMNS there are
  * the tiles of conv_columns.h too. IMAGE_ADD is the kernel that does the sum behind a convolution,
- * chunk by chunk, where tile_store() does not. IMAGE_LIST and IMAGE_MR(nb), at most 16, may name other
- * tiles than TILE_LIST and TILE_MR(nb).
+ * chunk by chunk. IMAGE_LIST and IMAGE_MR(nb), at most 16, may name other tiles than TILE_LIST and
+ * TILE_MR(nb).
  *
  * Input rows are brought to scratch once, with their padding and in the form that the dot product
  * takes. After that a tile's pixels lie at constant distances from each other, and so do the runs
@@ -88,12 +88,8 @@ static void image_chunk(const tile_args *a, uint32_t first, uint32_t n)
 /* The sum of the chunk, which is still in the first cache. */
 static inline void image_sum(const tile_args *a, uint32_t p, uint32_t n)
 {
-#ifdef IMAGE_ADD
 	if (ne_adds_s8(&a->add))
 		ne_sum_s8(&a->add, a->y, (size_t)p * a->oc, (size_t)n * a->oc, IMAGE_ADD);
-#else
-	(void)a, (void)p, (void)n;
-#endif
 }
 
 static void image_conv(const tile_args *a)

@@ -410,9 +410,6 @@ struct ne_kernels {
 	void (*conv_image_s8)(const struct ne_conv_image_s8 *a);
 	uint32_t conv_image_elem; /* bytes of an element of scratch */
 	uint32_t conv_image_ways; /* 0 or 1: there is but one, 0 */
-	/* Bytes that a sum behind it is worked out in, no fewer than nr at a time: it pays where the
-	 * pixels of the output fill them. 0: anywhere. */
-	uint32_t conv_image_sum;
 	void (*conv_quads_s8)(const struct ne_conv_quads_s8 *a);
 	void (*conv_winograd_s8)(const struct ne_conv_winograd_s8 *a);
 	void (*dw_image_s8)(const struct ne_dw_image_s8 *a);

@@ -487,14 +487,6 @@ static int conv_of(const struct ne_lower *lw, const struct ne_node *n, struct ne
 	return 0;
 }
 
-/* Pixels of @oc channels one after another fill what a sum is worked out in. */
-static bool fills_sums(const struct ne_kernels *k, uint32_t oc)
-{
-	const uint32_t bytes = k->conv_image_sum;
-
-	return !bytes || oc % bytes == 0 || (oc % k->conv_s8_nr == 0 && bytes % oc == 0);
-}
-
 /* u8 weights are packed for all levels in runs of inputs that none of them cuts. */
 static bool as_image(const struct ne_lower *lw, struct ne_conv *c)
 {
@@ -508,7 +500,7 @@ bool ne_conv_takes_add(const struct ne_lower *lw, const struct ne_node *n)
 	struct ne_conv c;
 
 	return lw->g->tensor[n->in[0]].dtype == NE_S8 && conv_of(lw, n, &c) == 0 &&
-	       fills_sums(lw->k, c.oc) && as_image(lw, &c);
+	       as_image(lw, &c);
 }
 
 NE_OP_LOWER(conv)

@@ -11,7 +11,6 @@
 
 typedef struct ne_conv_image_s8 tile_args;
 #define TILE_IS_WIDE(a) ((a)->wide)
-#define TILE_ADDS(a)    ne_adds_s8(&(a)->add)
 #include "engine/kernels/x86/tile_s8_avx512.h"
 
 static inline uint8_t tile_of(int8_t zero)
@@ -20,6 +19,7 @@ static inline uint8_t tile_of(int8_t zero)
 }
 
 #define IMAGE_OWN_BLOCKS
+#define IMAGE_ADD ne_add_s8_avx512vnni
 #include "engine/kernels/conv_image.h"
 
 #define MOST_PIXELS 16u /* of a tile */

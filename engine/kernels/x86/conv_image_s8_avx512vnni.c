@@ -4,7 +4,6 @@
 
 typedef struct ne_conv_image_s8 tile_args;
 #define TILE_IS_WIDE(a) ((a)->wide)
-#define TILE_ADDS(a)    ne_adds_s8(&(a)->add)
 #include "engine/kernels/x86/tile_s8_avx512.h"
 
 static inline uint8_t tile_of(int8_t zero)
@@ -17,6 +16,7 @@ static inline uint8_t tile_of(int8_t zero)
 #define IMAGE_COLUMNS
 #define COLUMNS_MR(nb) ((nb) == 2 ? 10u : 16u)
 #define COLUMNS_LIST   TILES_16(1) TILES_10(2)
+#define IMAGE_ADD      ne_add_s8_avx512vnni
 #include "engine/kernels/conv_image.h"
 
 void ne_conv_image_s8_avx512vnni(const struct ne_conv_image_s8 *a)

@@ -101,7 +101,6 @@ static void init_avx512vnni(struct ne_kernels *k)
 	k->conv_image_s8 = ne_conv_image_s8_avx512vnni;
 	k->conv_image_elem = 1;
 	k->conv_image_ways = 5;
-	k->conv_image_sum = 64;
 	k->conv_quads_s8 = NULL;
 	k->conv_winograd_s8 = NULL;
 	k->dw_square_s8 = NULL;

@@ -2,8 +2,7 @@
 /*
  * Tiles of s8 convolutions, AVX-512 VNNI: 16 output channels a block, 4 input channels a step.
  * vpdpbusd takes u8 by s8: inputs are x + 128. Included before conv_tile.h or conv_image.h; the
- * includer defines tile_args, and TILE_IS_WIDE(a): whether a product may pass 2^31; and TILE_ADDS(a)
- * where tile_args may have a sum that follows: whether it has.
+ * includer defines tile_args, and TILE_IS_WIDE(a): whether a product may pass 2^31.
  */
 #include "engine/kernels/x86/util.h"
 
@@ -188,25 +187,10 @@ static inline __attribute__((always_inline)) void store_tile(const tile_args *a,
 	}
 }
 
-#ifdef TILE_ADDS
-#include "engine/kernels/x86/sum_s8_avx512.h"
-#endif
-
 static inline __attribute__((always_inline)) void tile_store(const tile_args *a, const __m512i *acc,
 							     const int mr, const int nb, uint32_t p,
 							     uint32_t o)
 {
-#ifdef TILE_ADDS
-	if (__builtin_expect(TILE_ADDS(a), 0)) {
-		__m512i sum[TILE_MAX_MR * 2 + 4]; /* most sums of a tile, up to a multiple of 4 */
-
-#pragma GCC unroll 32
-		for (int i = 0; i < (mr * nb + 3) / 4 * 4; i++)
-			sum[i] = acc[NE_MIN(i, mr * nb - 1)];
-		store_sum(a, sum, (uint32_t)mr, (uint32_t)nb, p, o);
-		return;
-	}
-#endif
 	if (TILE_IS_WIDE(a))
 		store_tile(a, acc, mr, nb, p, o, true);
 	else
