@@ -6,11 +6,51 @@
  */
 #include "engine/kernels/x86/requantise_256.h"
 
+/* Vectors i to i + 3 of a tile, in @q, to their places, all of them whole. */
+static inline __attribute__((always_inline)) void store_whole(int8_t *y, size_t stride, __m256i q,
+							      int i, const int mr, const int nb)
+{
+	const __m128i half[2] = {_mm256_castsi256_si128(q), _mm256_extracti128_si256(q, 1)};
+
+#ifdef __clang__
+#pragma unroll
+#else
+#pragma GCC unroll 4
+#endif
+	for (int u = 0; u < 4; u++) {
+		int8_t *to = y + (size_t)((i + u) / nb) * stride + (i + u) % nb * 8;
+
+		if (i + u >= mr * nb)
+			continue;
+		if (nb == 2 && u % 2 == 0)
+			_mm_storeu_si128((__m128i *)(void *)to, half[u / 2]);
+		else if (nb != 2 && u % 2)
+			_mm_storeh_pd((double *)(void *)to, _mm_castsi128_pd(half[u / 2]));
+		else if (nb != 2)
+			_mm_storel_pd((double *)(void *)to, _mm_castsi128_pd(half[u / 2]));
+	}
+}
+
+/* The same where the last block has but @left channels. */
+static inline __attribute__((always_inline)) void
+store_apart(int8_t *y, size_t stride, __m256i q, int i, const int mr, const int nb, uint32_t left)
+{
+#define STORE(k)                                                                  \
+	if (i + (k) < mr * nb)                                                    \
+	store_up_to_8(y + (size_t)((i + (k)) / nb) * stride + (i + (k)) % nb * 8, \
+		      (uint64_t)_mm256_extract_epi64(q, k), (i + (k)) % nb == nb - 1 ? left : 8)
+	STORE(0);
+	STORE(1);
+	STORE(2);
+	STORE(3);
+#undef STORE
+}
+
 static inline __attribute__((always_inline)) void store_tile(const tile_args *a, const __m256i *acc,
 							     const int mr, const int nb, uint32_t p,
 							     uint32_t o, const bool wide)
 {
-	const uint32_t left = a->oc - o - (uint32_t)(nb - 1) * 8, tail = NE_MIN(left, 8u);
+	const uint32_t left = a->oc - o - (uint32_t)(nb - 1) * 8; /* of the last block */
 	const bool dense = a->oc == a->y_stride && !o && a->oc == (uint32_t)nb * 8;
 	const struct requant to = requant_of_range(a->zp, a->lo, a->hi);
 	const size_t y_stride = a->y_stride;
@@ -35,15 +75,10 @@ static inline __attribute__((always_inline)) void store_tile(const tile_args *a,
 			_mm256_storeu_si256((__m256i *)(void *)(y + i * 8), q);
 			continue;
 		}
-#define STORE(k)                                                                    \
-	if (i + (k) <= last)                                                        \
-	store_up_to_8(y + (size_t)((i + (k)) / nb) * y_stride + (i + (k)) % nb * 8, \
-		      (uint64_t)_mm256_extract_epi64(q, k), (i + (k)) % nb == nb - 1 ? tail : 8)
-		STORE(0);
-		STORE(1);
-		STORE(2);
-		STORE(3);
-#undef STORE
+		if (left >= 8)
+			store_whole(y, y_stride, q, i, mr, nb);
+		else
+			store_apart(y, y_stride, q, i, mr, nb, left);
 	}
 }
 
