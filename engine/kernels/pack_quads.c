@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Packing of weights for conv_quads_s8: the inputs of a window are covered by quads of four, at any
- * offset, so that no pair of products passes 16 bits (table.h). The caller owns all arrays.
+ * offset, so that no pair of products passes 16 bits (table.h); then quads are matched in twos whose
+ * sums do not either. The caller owns all arrays.
  *
  * A pair of weights is safe where its sum is within -128 to 128: inputs are 0 to 255, so that the
  * largest product sum is 255 times that, or of one weight alone. A weight beside a zero is always
@@ -54,40 +55,158 @@ static uint32_t next_quad(const struct run *r, uint32_t i, uint32_t *ret_at)
 	return NE_MIN(end, r->n);
 }
 
-static void put_quad(int8_t *dst, const struct run *r, uint32_t at, uint32_t from, uint32_t end)
+/* ---- twos ---- */
+
+#define MOST_QUADS 256u /* that are matched among themselves; more of a block are the next ones */
+#define TRIES      12u  /* for a partner */
+#define MOST_SUM   128  /* of weights of one sign in a lane of 16 bits */
+
+struct quad {
+	_Alignas(16) uint8_t sum[32]; /* positive and negative weights of 16 pairs */
+	int8_t w[NE_QUAD_BYTES];
+	int32_t offset;
+	uint32_t weight; /* sum of |w| */
+};
+
+/* Quads of a block on their way to it: twos go to its front, what is left over to its back. */
+struct block {
+	uint32_t n;
+	struct quad quad[MOST_QUADS];
+	uint8_t order[MOST_QUADS]; /* the heaviest first */
+	uint32_t front, back;      /* where the next ones go */
+	int32_t *offset;           /* NULL where they are only counted */
+	int8_t *dst;
+};
+
+static void put_quad(struct quad *q, const struct run *r, uint32_t at, uint32_t from, uint32_t end)
 {
-	memset(dst, 0, NE_QUAD_BYTES);
+	memset(q, 0, sizeof(*q));
 	for (uint32_t o = 0; o < r->oc; o++)
-		for (uint32_t i = from; i < end; i++)
-			dst[o * 4 + i - at] = r->w[o * r->stride + i];
+		for (uint32_t i = from; i < end; i++) {
+			const int v = r->w[o * r->stride + i];
+			const uint32_t place = o * 4 + i - at;
+
+			q->w[place] = (int8_t)v;
+			q->sum[place / 2 + (v < 0 ? 16 : 0)] += (uint8_t)(v < 0 ? -v : v);
+			q->weight += (uint32_t)(v < 0 ? -v : v);
+		}
 }
 
-uint32_t ne_pack_quads(const struct ne_quads_shape *s, const int8_t *w, uint32_t *first,
-		       int32_t *offset, int8_t *dst)
+static bool fit(const struct quad *a, const struct quad *b)
+{
+	bool over = false;
+
+	for (int i = 0; i < 32; i++)
+		over |= a->sum[i] > (uint8_t)(MOST_SUM - b->sum[i]); /* each is at most that */
+	return !over;
+}
+
+static void write_quad(struct block *b, uint32_t at, const struct quad *q)
+{
+	if (!b->dst)
+		return;
+	memcpy(b->dst + (size_t)at * NE_QUAD_BYTES, q->w, NE_QUAD_BYTES);
+	b->offset[at] = q->offset;
+}
+
+/* By falling weight: a counting sort on its upper bits. */
+static void sort(struct block *b)
+{
+	uint32_t start[65] = {0};
+
+	for (uint32_t i = 0; i < b->n; i++)
+		start[64 - b->quad[i].weight / 65]++; /* weight is at most 32 * 128 */
+	for (uint32_t k = 0, at = 0; k < 65; k++) {
+		const uint32_t n = start[k];
+
+		start[k] = at;
+		at += n;
+	}
+	for (uint32_t i = 0; i < b->n; i++)
+		b->order[start[64 - b->quad[i].weight / 65]++] = (uint8_t)i;
+}
+
+/* The heaviest with the lightest that fits, until all are gone. */
+static void match(struct block *b)
+{
+	uint32_t n = b->n;
+
+	sort(b);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct quad *q = &b->quad[b->order[i]];
+		uint32_t k = n - 1;
+
+		while (k > i && n - k <= TRIES && !fit(q, &b->quad[b->order[k]]))
+			k--;
+		if (k > i && n - k <= TRIES) {
+			write_quad(b, b->front++, q);
+			write_quad(b, b->front++, &b->quad[b->order[k]]);
+			n--;
+			memmove(b->order + k, b->order + k + 1, n - k);
+		} else {
+			write_quad(b, --b->back, q);
+		}
+	}
+	b->n = 0;
+}
+
+/* The quads of a run, added to @b unless that is NULL; returns how many. */
+static uint32_t walk_run(const struct run *r, int32_t offset, struct block *b)
 {
 	uint32_t n = 0;
 
-	for (uint32_t o = 0; o < s->oc; o += QUAD_OC) {
-		if (first)
-			*first++ = n;
-		for (uint32_t t = 0; t < s->runs; t++) {
-			const struct run r = {
-				.w = w + ((size_t)o * s->runs + t) * s->n,
-				.stride = (size_t)s->runs * s->n,
-				.oc = NE_MIN(QUAD_OC, s->oc - o),
-				.n = s->n,
-			};
+	for (uint32_t i = 0, end, at; i < r->n; i = end, n++) {
+		end = next_quad(r, i, &at);
+		if (!b)
+			continue;
+		if (b->n == MOST_QUADS)
+			match(b);
+		put_quad(&b->quad[b->n], r, at, i, end);
+		b->quad[b->n++].offset = offset + (int32_t)at;
+	}
+	return n;
+}
 
-			for (uint32_t i = 0, end, at; i < r.n; i = end, n++) {
-				end = next_quad(&r, i, &at);
-				if (dst) {
-					put_quad(dst + (size_t)n * NE_QUAD_BYTES, &r, at, i, end);
-					offset[n] = s->run_offset[t] + (int32_t)at;
-				}
-			}
+static uint32_t walk_block(const struct ne_quads_shape *s, const int8_t *w, uint32_t o,
+			   struct block *b)
+{
+	uint32_t n = 0;
+
+	for (uint32_t t = 0; t < s->runs; t++) {
+		const struct run r = {
+			.w = w + ((size_t)o * s->runs + t) * s->n,
+			.stride = (size_t)s->runs * s->n,
+			.oc = NE_MIN(QUAD_OC, s->oc - o),
+			.n = s->n,
+		};
+
+		n += walk_run(&r, s->run_offset[t], b);
+	}
+	return n;
+}
+
+uint32_t ne_pack_quads(const struct ne_quads_shape *s, const int8_t *w, uint32_t *first,
+		       int32_t *offset, int8_t *dst, uint32_t *ret_twos)
+{
+	struct block b = {.offset = offset, .dst = dst};
+	uint32_t n = 0, twos = 0;
+
+	for (uint32_t o = 0; o < s->oc; o += QUAD_OC) {
+		const uint32_t end = n + walk_block(s, w, o, NULL);
+
+		b.front = n;
+		b.back = end;
+		walk_block(s, w, o, &b);
+		match(&b);
+		twos += (b.front - n) / 2;
+		if (first) {
+			*first++ = n;
+			*first++ = b.front;
 		}
+		n = end;
 	}
 	if (first)
 		*first = n;
+	*ret_twos = twos;
 	return n;
 }

@@ -116,7 +116,8 @@ static inline bool ne_adds_s8(const struct ne_add_s8 *v)
  * As conv_image_s8 where the dot product of u8 by s8 adds pairs in 16 bits that saturate: weights are
  * packed by ne_pack_quads() so that none does. A quad is four inputs next to each other, at a
  * distance of its own from the window's first, and their weights for 8 output channels, zeros where
- * another quad has them. Inputs are taken as u8, 128 more; pixel = ic.
+ * another quad has them. The first quads of a block come in twos, whose sums in 16 bits may be added
+ * before they are widened. Inputs are taken as u8, 128 more; pixel = ic.
  */
 #define NE_QUAD_BYTES 32u /* 8 output channels of 4 inputs */
 struct ne_conv_quads_s8 {
@@ -458,13 +459,14 @@ size_t ne_pack_winograd_bytes(uint32_t oc, uint32_t ic);
 void ne_pack_winograd(int16_t *dst, const int8_t *w, uint32_t oc, uint32_t ic);
 size_t ne_winograd_scratch(const struct ne_image_rows *im);
 /* Packing for conv_quads_s8: windows of @runs runs of @n inputs next to each other, which start at
- * run_offset in scratch. @w: [oc][runs][n]. Returns the number of quads; writes what is not NULL. */
+ * run_offset in scratch. @w: [oc][runs][n]. Returns the number of quads, and how many twos are among
+ * them; writes what is not NULL (offset and dst both or neither). */
 struct ne_quads_shape {
 	uint32_t oc, runs, n;
 	const int32_t *run_offset;
 };
 uint32_t ne_pack_quads(const struct ne_quads_shape *s, const int8_t *w, uint32_t *first,
-		       int32_t *offset, int8_t *dst);
+		       int32_t *offset, int8_t *dst, uint32_t *ret_twos);
 size_t ne_pack_conv_f32_elements(const struct ne_kernels *k, uint32_t oc, uint32_t taps,
 				 uint32_t ic);
 void ne_pack_conv_f32(const struct ne_kernels *k, float *dst, const float *w, uint32_t oc,

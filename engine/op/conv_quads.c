@@ -6,8 +6,11 @@
 
 #include "engine/plan/pool.h"
 
-/* A quad takes about 0.7 of the time that conv_image_s8 needs for four inputs. */
-#define MOST_QUADS(inputs) ((inputs)*7 / 20)
+/* What conv_image_s8 takes for four inputs, a quad by itself, one of two, and a block; measured. */
+#define IMAGE_TIME 100u
+#define QUAD_TIME  68u
+#define TWO_TIME   56u
+#define BLOCK_TIME 100u
 
 struct quads_args {
 	struct ne_conv_quads_s8 a;
@@ -59,22 +62,24 @@ static int pack(struct ne_lower *lw, const struct ne_conv *c, const struct ne_co
 		struct ne_conv_quads head;
 		uint32_t first[];
 	} * table;
-	size_t n, head;
+	uint32_t twos;
+	size_t n, head, time;
 	int8_t *dst;
 
 	runs_of(c, w->oc, offset, &s);
-	n = ne_pack_quads(&s, w->data, NULL, NULL, NULL);
-	head = ne_round_up(sizeof(*table) + (blocks + 1 + n) * sizeof(uint32_t), NE_ALIGN);
-	p->no_quads =
-		n > MOST_QUADS((size_t)blocks * s.runs * s.n) || head + n * NE_QUAD_BYTES > room;
+	n = ne_pack_quads(&s, w->data, NULL, NULL, NULL, &twos);
+	head = ne_round_up(sizeof(*table) + (2 * blocks + 1 + n) * sizeof(uint32_t), NE_ALIGN);
+	time = (n - 2 * twos) * QUAD_TIME + 2 * (size_t)twos * TWO_TIME + blocks * BLOCK_TIME;
+	p->no_quads = time > (size_t)blocks * s.runs * s.n * IMAGE_TIME / 4 ||
+		      head + n * NE_QUAD_BYTES > room;
 	if (p->no_quads)
 		return 0;
 	table = ne_pool_alloc(lw->pool, head + n * NE_QUAD_BYTES);
 	if (!table)
 		return ne_lower_no_memory(lw, c->n);
-	offset = (int32_t *)table->first + blocks + 1;
+	offset = (int32_t *)table->first + 2 * blocks + 1;
 	dst = (int8_t *)table + head;
-	ne_pack_quads(&s, w->data, table->first, offset, dst);
+	ne_pack_quads(&s, w->data, table->first, offset, dst, &twos);
 	table->head = (struct ne_conv_quads){table->first, offset, dst};
 	p->quads = &table->head;
 	return 0;
