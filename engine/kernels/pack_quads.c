@@ -58,7 +58,8 @@ static uint32_t next_quad(const struct run *r, uint32_t i, uint32_t *ret_at)
 /* ---- twos ---- */
 
 #define MOST_QUADS 256u /* that are matched among themselves; more of a block are the next ones */
-#define TRIES      12u  /* for a partner */
+#define TRIES      8u   /* for a partner */
+#define SAMPLES    4u   /* blocks that tell how many twos there are */
 #define MOST_SUM   128  /* of weights of one sign in a lane of 16 bits */
 
 struct quad {
@@ -92,13 +93,17 @@ static void put_quad(struct quad *q, const struct run *r, uint32_t at, uint32_t 
 		}
 }
 
-static bool fit(const struct quad *a, const struct quad *b)
-{
-	bool over = false;
+typedef uint8_t lanes __attribute__((vector_size(16), may_alias));
 
-	for (int i = 0; i < 32; i++)
-		over |= a->sum[i] > (uint8_t)(MOST_SUM - b->sum[i]); /* each is at most that */
-	return !over;
+static inline bool fit(const struct quad *a, const struct quad *b)
+{
+	const lanes *x = (const void *)a->sum, *y = (const void *)b->sum;
+	const lanes most = (lanes){0} + MOST_SUM; /* which neither is above */
+	const lanes over = (lanes)(x[0] > most - y[0]) | (lanes)(x[1] > most - y[1]);
+	uint64_t bits[2];
+
+	memcpy(bits, &over, sizeof(bits));
+	return !(bits[0] | bits[1]);
 }
 
 static void write_quad(struct block *b, uint32_t at, const struct quad *q)
@@ -185,11 +190,35 @@ static uint32_t walk_block(const struct ne_quads_shape *s, const int8_t *w, uint
 	return n;
 }
 
-uint32_t ne_pack_quads(const struct ne_quads_shape *s, const int8_t *w, uint32_t *first,
-		       int32_t *offset, int8_t *dst, uint32_t *ret_twos)
+uint32_t ne_count_quads(const struct ne_quads_shape *s, const int8_t *w, uint32_t *ret_twos)
+{
+	const uint32_t blocks = (s->oc + QUAD_OC - 1) / QUAD_OC;
+	const uint32_t step = NE_MAX(blocks / SAMPLES, 1u);
+	uint32_t n = 0, sampled = 0, twos = 0;
+	struct block b = {.n = 0};
+
+	for (uint32_t i = 0; i < blocks; i++) {
+		const bool sample = i % step == 0;
+		const uint32_t quads = walk_block(s, w, i * QUAD_OC, sample ? &b : NULL);
+
+		n += quads;
+		if (!sample)
+			continue;
+		sampled += quads;
+		b.front = 0;
+		b.back = quads;
+		match(&b);
+		twos += b.front / 2;
+	}
+	*ret_twos = sampled ? (uint32_t)((uint64_t)twos * n / sampled) : 0;
+	return n;
+}
+
+void ne_pack_quads(const struct ne_quads_shape *s, const int8_t *w, uint32_t *first,
+		   int32_t *offset, int8_t *dst)
 {
 	struct block b = {.offset = offset, .dst = dst};
-	uint32_t n = 0, twos = 0;
+	uint32_t n = 0;
 
 	for (uint32_t o = 0; o < s->oc; o += QUAD_OC) {
 		const uint32_t end = n + walk_block(s, w, o, NULL);
@@ -198,15 +227,9 @@ uint32_t ne_pack_quads(const struct ne_quads_shape *s, const int8_t *w, uint32_t
 		b.back = end;
 		walk_block(s, w, o, &b);
 		match(&b);
-		twos += (b.front - n) / 2;
-		if (first) {
-			*first++ = n;
-			*first++ = b.front;
-		}
+		*first++ = n;
+		*first++ = b.front;
 		n = end;
 	}
-	if (first)
-		*first = n;
-	*ret_twos = twos;
-	return n;
+	*first = n;
 }

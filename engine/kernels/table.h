@@ -459,14 +459,15 @@ size_t ne_pack_winograd_bytes(uint32_t oc, uint32_t ic);
 void ne_pack_winograd(int16_t *dst, const int8_t *w, uint32_t oc, uint32_t ic);
 size_t ne_winograd_scratch(const struct ne_image_rows *im);
 /* Packing for conv_quads_s8: windows of @runs runs of @n inputs next to each other, which start at
- * run_offset in scratch. @w: [oc][runs][n]. Returns the number of quads, and how many twos are among
- * them; writes what is not NULL (offset and dst both or neither). */
+ * run_offset in scratch. @w: [oc][runs][n]. The count is of all quads; that of twos among them is
+ * estimated from some blocks. */
 struct ne_quads_shape {
 	uint32_t oc, runs, n;
 	const int32_t *run_offset;
 };
-uint32_t ne_pack_quads(const struct ne_quads_shape *s, const int8_t *w, uint32_t *first,
-		       int32_t *offset, int8_t *dst, uint32_t *ret_twos);
+uint32_t ne_count_quads(const struct ne_quads_shape *s, const int8_t *w, uint32_t *ret_twos);
+void ne_pack_quads(const struct ne_quads_shape *s, const int8_t *w, uint32_t *first,
+		   int32_t *offset, int8_t *dst);
 size_t ne_pack_conv_f32_elements(const struct ne_kernels *k, uint32_t oc, uint32_t taps,
 				 uint32_t ic);
 void ne_pack_conv_f32(const struct ne_kernels *k, float *dst, const float *w, uint32_t oc,

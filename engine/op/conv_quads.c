@@ -67,7 +67,7 @@ static int pack(struct ne_lower *lw, const struct ne_conv *c, const struct ne_co
 	int8_t *dst;
 
 	runs_of(c, w->oc, offset, &s);
-	n = ne_pack_quads(&s, w->data, NULL, NULL, NULL, &twos);
+	n = ne_count_quads(&s, w->data, &twos);
 	head = ne_round_up(sizeof(*table) + (2 * blocks + 1 + n) * sizeof(uint32_t), NE_ALIGN);
 	time = (n - 2 * twos) * QUAD_TIME + 2 * (size_t)twos * TWO_TIME + blocks * BLOCK_TIME;
 	p->no_quads = time > (size_t)blocks * s.runs * s.n * IMAGE_TIME / 4 ||
@@ -79,7 +79,7 @@ static int pack(struct ne_lower *lw, const struct ne_conv *c, const struct ne_co
 		return ne_lower_no_memory(lw, c->n);
 	offset = (int32_t *)table->first + 2 * blocks + 1;
 	dst = (int8_t *)table + head;
-	ne_pack_quads(&s, w->data, table->first, offset, dst, &twos);
+	ne_pack_quads(&s, w->data, table->first, offset, dst);
 	table->head = (struct ne_conv_quads){table->first, offset, dst};
 	p->quads = &table->head;
 	return 0;

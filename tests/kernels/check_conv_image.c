@@ -359,7 +359,7 @@ static struct ne_conv_quads_s8 quads_of(struct check *c, const struct shape *s,
 	const struct ne_quads_shape shape = {s->packed_oc, runs, (uint32_t)s->kw / columns * s->ic,
 					     run};
 	uint32_t twos;
-	const uint32_t n = ne_pack_quads(&shape, w, NULL, NULL, NULL, &twos);
+	const uint32_t n = ne_count_quads(&shape, w, &twos);
 	uint32_t *quad = check_input(c, (2 * blocks + 1) * 4, 4);
 	int8_t *packed = check_input(c, (size_t)n * NE_QUAD_BYTES, 64);
 	size_t scratch;
@@ -390,7 +390,7 @@ static struct ne_conv_quads_s8 quads_of(struct check *c, const struct shape *s,
 			  (int32_t)(i % columns) * s->dw) *
 			 (int32_t)s->ic;
 	q.offset = offset = check_input(c, n * 4, 4);
-	ne_pack_quads(&shape, w, quad, offset, packed, &twos);
+	ne_pack_quads(&shape, w, quad, offset, packed);
 	return q;
 }
 
