@@ -45,7 +45,7 @@ static void interleave(int16_t *d, const int8_t *a, const int8_t *b, size_t n, i
 		       take(b, i, (uint32_t)(n - i), z));
 }
 
-/* 32 channels of @pixels pixels, from pixels of @c. */
+/* 32 channels of @pixels pixels, from pixels of @c to pixels of 32. */
 static void interleave_32(int16_t *d, const int8_t *a, const int8_t *b, size_t pixels, size_t c)
 {
 	for (; pixels; pixels--, a += c, b += c, d += 64) {
@@ -72,7 +72,7 @@ static void fill_pair(const struct ne_dw_square_s8 *a, int16_t *d, int32_t row, 
 	d += (size_t)left * im->pixel * 2;
 	if (im->pixel == a->c)
 		interleave(d, upper, lower, (size_t)inside * a->c, im->zero);
-	else if (n == 32 && upper && lower)
+	else if (n == 32 && im->pixel == 32 && upper && lower)
 		interleave_32(d, upper + c, lower + c, (size_t)inside, a->c);
 	else
 		for (int32_t i = 0; i < inside; i++) {
