@@ -114,9 +114,9 @@ TILE_INLINE void store_four(int8_t *const y[4], __m256i q, uint32_t n, int count
 				(uint64_t)_mm_cvtsi128_si64(i % 2 ? _mm_unpackhi_epi64(v, v) : v),
 				n);
 		else if (i % 2)
-			_mm_storeh_pd((double *)(void *)y[i], _mm_castsi128_pd(v));
+			_mm_storeh_pi((__m64 *)(void *)y[i], _mm_castsi128_ps(v));
 		else
-			_mm_storel_pd((double *)(void *)y[i], _mm_castsi128_pd(v));
+			_mm_storel_epi64((__m128i *)(void *)y[i], v);
 	}
 }
 

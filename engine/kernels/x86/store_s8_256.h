@@ -25,9 +25,9 @@ static inline __attribute__((always_inline)) void store_whole(int8_t *y, size_t 
 		if (nb == 2 && u % 2 == 0)
 			_mm_storeu_si128((__m128i *)(void *)to, half[u / 2]);
 		else if (nb != 2 && u % 2)
-			_mm_storeh_pd((double *)(void *)to, _mm_castsi128_pd(half[u / 2]));
+			_mm_storeh_pi((__m64 *)(void *)to, _mm_castsi128_ps(half[u / 2]));
 		else if (nb != 2)
-			_mm_storel_pd((double *)(void *)to, _mm_castsi128_pd(half[u / 2]));
+			_mm_storel_epi64((__m128i *)(void *)to, half[u / 2]);
 	}
 }
 
