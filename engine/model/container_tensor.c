@@ -217,6 +217,9 @@ static int coded_form(const struct ne_rans_tables *tables, const struct ne_tenso
 	int e = ne_rans_encode(tables, t->data, n, &form[0], &bytes[0]);
 
 	for (size_t i = 0; e == 0 && best == 0 && i < NE_ARRAY_SIZE(lanes); i++) {
+		/* a state more takes 32 bits and holds less than 16 of the values' */
+		if (2 * (lanes[i] - 1) > RANS32_PRICE(bytes[0]))
+			continue;
 		e = ne_rans32_encode(tables, lanes[i], form[0], bytes[0], t->data, n, &form[i + 1],
 				     &bytes[i + 1]);
 		if (e == 0 && bytes[i + 1] <= bytes[0] + RANS32_PRICE(bytes[0]))

@@ -74,7 +74,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	struct ne_rans_tables none = {0};
 	uint8_t *coded, *form;
-	size_t bytes, lanes_bytes;
+	size_t bytes, form_bytes;
 	int8_t v[300];
 
 	(void)argc;
