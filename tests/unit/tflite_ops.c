@@ -66,3 +66,19 @@ void run_one(const struct tb_tensor *t, int n, const struct tb_op *op, const voi
 
 	run_subgraph(&s, &in, out, bytes);
 }
+
+uint32_t tflite_draw(uint32_t *seed)
+{
+	*seed = *seed * 1664525u + 1013904223u;
+	return *seed >> 16;
+}
+
+int32_t tflite_multiply(int64_t acc, double scale)
+{
+	int shift;
+	double fraction = frexp(scale, &shift);
+	int64_t m = llround(fraction * 2147483648.0);
+	int64_t product = acc * m, right = 31 - (int64_t)shift;
+
+	return (int32_t)((product + ((int64_t)1 << (right - 1))) >> right);
+}

@@ -7,7 +7,7 @@
 #include "tests/unit/tflite_builder.h"
 
 /* The schema's numbers. */
-enum { F32 = 0, F16 = 1, S32 = 2, U8 = 3, S8 = 9, S4 = 17 };
+enum { F32 = 0, F16 = 1, S32 = 2, U8 = 3, S16 = 7, S8 = 9, S4 = 17 };
 enum {
 	ADD = 0,
 	AVERAGE_POOL = 1,
@@ -90,5 +90,12 @@ void run_subgraph(const struct tb_subgraph *s, const void *const *in, void *out,
 void run_one(const struct tb_tensor *t, int n, const struct tb_op *op, const void *in, void *out,
 	     size_t bytes);
 void assert_reals(const float *got, const float *want, size_t n);
+
+/* Sixteen bits of the same sequence for the same @seed. */
+uint32_t tflite_draw(uint32_t *seed);
+
+/* TFLite's requantisation: a multiplier of 31 bits in [1/2, 1), a rounding doubling high multiply and a
+ * rounding shift. */
+int32_t tflite_multiply(int64_t acc, double scale);
 
 #endif
